@@ -1,0 +1,12 @@
+//! Kernels of cytoripple. Plain arrays in, plain arrays out: no file access, no logging, no Python.
+//!
+//! Every kernel gives bit-identical results for any number of threads: work is cut by the data, never by
+//! the thread, and partial results are combined in a fixed order.
+
+pub mod check;
+pub mod error;
+pub mod parallel;
+pub mod simd;
+pub mod watch;
+
+pub use error::{Error, Result};

@@ -1,0 +1,13 @@
+//! Python module `cytoripple._core`: registers the bindings, nothing else.
+
+use pyo3::prelude::*;
+
+mod convert;
+
+#[pymodule]
+fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("CoreError", module.py().get_type::<convert::CoreError>())?;
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    module.add("DEBUG_BUILD", cfg!(debug_assertions))?;
+    Ok(())
+}
