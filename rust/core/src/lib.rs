@@ -5,6 +5,7 @@
 
 pub mod check;
 pub mod error;
+pub mod ligand;
 pub mod parallel;
 pub mod simd;
 pub mod watch;
