@@ -1,0 +1,140 @@
+"""Normalization, imputation and coordinates of a tissue, step by step and said aloud."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+from cytoripple._errors import InputError, SettingsError
+from cytoripple.cli._shell import Shell
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+NORMALIZED, IMPUTED = "normalized_count", "imputed_count"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What to do with a tissue."""
+
+    normalize: bool
+    impute: str
+    cluster_key: str | None
+    layer: str | None
+    sample_key: str | None
+    scale: float | None
+    spacing: float | None
+
+    def check(self, out: Path) -> None:
+        """Refuse what cannot be done, before anything is read.
+
+        Raises
+        ------
+        SettingsError
+            The choice contradicts itself or asks for nothing.
+        """
+        if self.impute not in ("diffusion", "knn", "none"):
+            raise SettingsError(f"--impute is {self.impute!r}: give diffusion, knn or none")
+        if self.impute != "none" and self.cluster_key is None:
+            raise SettingsError("--impute smooths within clusters: add --cluster-key COLUMN")
+        if self.scale is not None and self.spacing is not None:
+            raise SettingsError("--coordinate-scale and --spacing both rescale: give one")
+        if not (self.normalize or self.impute != "none" or self.scale or self.spacing):
+            raise SettingsError("nothing to do: add --normalize, --impute, --coordinate-scale or --spacing")
+        if out.suffix not in (".h5ad", ".zarr"):
+            raise SettingsError(f"{out} is neither .h5ad nor .zarr")
+        if not out.absolute().parent.is_dir():
+            raise InputError(f"there is no folder {out.absolute().parent}")
+
+
+def apply(adata: AnnData, choice: Choice, shell: Shell) -> list[str]:
+    """Do the steps in place.
+
+    Returns
+    -------
+    One sentence per step, in order.
+    """
+    steps: list[str] = []
+
+    def note(text: str) -> None:
+        shell.say(text)
+        steps.append(text)
+
+    if choice.scale is not None:
+        _scale(adata, choice.scale)
+        note(f"coordinates multiplied by {choice.scale:g}")
+    if choice.spacing is not None:
+        factor = _space(adata, choice)
+        note(f"coordinates rescaled to a median spacing of {choice.spacing:g} (factor {factor:.4g})")
+    if choice.normalize:
+        _normalize(adata, choice.layer)
+        note(f"layer {NORMALIZED}: {choice.layer or 'X'} scaled to 10,000 per cell, log(1 + x)")
+    if choice.impute != "none":
+        source = NORMALIZED if NORMALIZED in adata.layers else (choice.layer or "X")
+        _impute(adata, source, choice)
+        note(f"layer {IMPUTED}: {source} smoothed by {choice.impute} within {choice.cluster_key}")
+    return steps
+
+
+def _scale(adata: AnnData, scale: float) -> None:
+    from cytoripple.cli._inputs import scale_coordinates
+
+    scale_coordinates(adata, scale)
+
+
+def _space(adata: AnnData, choice: Choice) -> float:
+    from cytoripple import pp
+
+    return float(pp.rescale_coordinates(adata, spacing=choice.spacing, sample_key=choice.sample_key))
+
+
+def _normalize(adata: AnnData, layer: str | None) -> None:
+    from cytoripple import pp
+
+    pp.normalize(adata, layer=layer, key_added=NORMALIZED)
+
+
+def _impute(adata: AnnData, source: str, choice: Choice) -> None:
+    from cytoripple import pp
+
+    method = cast('Literal["diffusion", "knn"]', choice.impute)
+    pp.impute(adata, layer=source, method=method, cluster_key=str(choice.cluster_key), key_added=IMPUTED)
+
+
+def write(adata: AnnData, out: Path) -> None:
+    """Write under a temporary name and rename, so that no half file is left."""
+    import shutil
+
+    temporary = out.with_name(f".{out.stem}.{os.getpid()}{out.suffix}")
+    try:
+        adata.write_zarr(temporary) if out.suffix == ".zarr" else adata.write_h5ad(
+            temporary, compression="gzip"
+        )
+        if out.is_dir():
+            shutil.rmtree(out)
+        temporary.replace(out)
+    finally:
+        if temporary.is_dir():
+            shutil.rmtree(temporary)
+        temporary.unlink(missing_ok=True)
+
+
+def write_toy(out_dir: Path, cells: int, genes: int, seed: int) -> dict[str, Any]:
+    """Write the toy tissue, its network and the truth it was made from."""
+    from cytoripple import datasets
+
+    adata, network, truth = datasets.toy_tissue(n_cells=cells, n_genes=genes, seed=seed)
+    out_dir.mkdir(parents=True, exist_ok=True)
+    tissue_path, network_path = out_dir / "toy.h5ad", out_dir / "network.parquet"
+    write(adata, tissue_path)
+    network.write(network_path)
+    del truth
+    return {
+        "tissue": str(tissue_path),
+        "network": str(network_path),
+        "cells": adata.n_obs,
+        "genes": adata.n_vars,
+    }
