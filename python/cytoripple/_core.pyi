@@ -18,4 +18,4 @@ def nearest_neighbors(
     threads: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Indices and distances (cells x k) of the nearest other cells, inside groups."""
+    """Find the nearest other cells inside groups: indices and distances, cells x k."""
