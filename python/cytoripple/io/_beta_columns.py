@@ -90,16 +90,16 @@ def classify(names: Sequence[str], *, index: str | None = None) -> Columns:
 
 
 def split(modulator: str) -> tuple[int, str, str]:
-    """Kind and genes of a modulator: ``(TF, gene, "")``, ``(LIGAND_RECEPTOR, ligand, receptor)`` or
-    ``(TF_LIGAND, ligand, regulator)``.
+    """Kind and genes of a modulator.
 
-    ``$`` decides before ``#``.
+    ``(TF, gene, "")``, ``(LIGAND_RECEPTOR, ligand, receptor)`` for ``ligand$receptor``, or
+    ``(TF_LIGAND, ligand, regulator)`` for ``ligand#regulator``. ``$`` decides before ``#``.
 
     Raises
     ------
     InputError
         A gene name is empty, or the deciding separator occurs twice.
-    """  # noqa: D205, D209, D400
+    """
     for separator, kind in (("$", LIGAND_RECEPTOR), ("#", TF_LIGAND)):
         if separator not in modulator:
             continue

@@ -50,9 +50,7 @@ def read_contents(path: Path) -> Contents:
         raise InputError(f"{path}: {error}") from error
     except (pa.ArrowException, OSError, EOFError, UnicodeDecodeError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(
-            f"{path} cannot be read ({reason}): it is damaged or another format, write it again"
-        ) from error
+        raise InputError(f"{path} is damaged or of another format ({reason}): write it again") from error
 
 
 def _read_arrow(path: Path) -> tuple[pa.Table, Columns]:
@@ -151,9 +149,7 @@ def _key_texts(kind: pa.DataType, columns: Columns, values: list[Any], *, typed:
     if pa.types.is_floating(kind):
         fraction = next((value for value in values if not float(value).is_integer()), None)
         if fraction is not None:
-            raise InputError(
-                f"the key column {columns.key!r} holds {fraction}: expected whole numbers or text"
-            )
+            raise InputError(f"the key column {columns.key!r} holds {fraction}: expected whole numbers")
         return tuple(str(int(value)) for value in values)
     if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
         # a CSV shows numbers and text alike; typed text keeps its form when it names cells

@@ -20,7 +20,7 @@ import pyarrow.parquet
 from numpy.typing import NDArray
 
 from cytoripple._errors import InputError, did_you_mean
-from cytoripple.io._beta_columns import TF, KeyKind, split
+from cytoripple.io._beta_columns import KeyKind, split
 from cytoripple.io._beta_files import read_contents
 
 log = logging.getLogger(__name__)
@@ -72,9 +72,7 @@ class BetaTable:
     @property
     def modulator_genes(self) -> tuple[str, ...]:
         """Every gene of a modulator once, sorted by code point."""
-        return tuple(
-            sorted({gene for kind, *genes in self.terms for gene in genes[: 1 if kind == TF else 2]})
-        )
+        return tuple(sorted({gene for _, *genes in self.terms for gene in genes if gene}))
 
 
 class Betadata(Mapping[str, BetaTable]):
@@ -122,7 +120,7 @@ def read_betadata(
     genes: Iterable[str] | None = None,
     on_error: Literal["raise", "skip"] = "raise",
 ) -> Betadata:
-    """Read every ``{gene}_betadata.<ext>`` of a folder.
+    r"""Read every ``{gene}_betadata.<ext>`` of a folder.
 
     Formats: ``.feather`` and ``.arrow`` (Arrow IPC), ``.parquet`` (with or without a pandas index), ``.csv``
     and ``.csv.gz``. Coefficient columns are named with or without the prefix ``beta_``, the intercept
@@ -153,7 +151,7 @@ def read_betadata(
     --------
     >>> import tempfile
     >>> folder = Path(tempfile.mkdtemp())
-    >>> _ = (folder / "MYC_betadata.csv").write_text("Cluster,beta0,beta_FOXO1\\n0,0.5,0.25\\n")
+    >>> _ = (folder / "MYC_betadata.csv").write_text("Cluster,beta0,beta_FOXO1\n0,0.5,0.25\n")
     >>> read_betadata(folder)["MYC"].betas
     array([[0.25]])
     """
@@ -165,15 +163,13 @@ def read_betadata(
     files = _wanted(_files_by_gene(folder), genes, folder)
     with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
         outcomes = list(pool.map(_read_or_reason, files.items()))
-    failures = {
-        files[gene]: outcome
-        for gene, outcome in zip(files, outcomes, strict=True)
-        if isinstance(outcome, str)
-    }
+    read = list(zip(files.values(), outcomes, strict=True))
+    failures = {path: outcome for path, outcome in read if isinstance(outcome, str)}
     if failures and on_error == "raise":
         listed = "\n  ".join(list(failures.values())[:20])
         raise InputError(
-            f'{len(failures)} of {len(files)} betadata files cannot be used (on_error="skip" leaves them out):\n  {listed}'
+            f"{len(failures)} of {len(files)} betadata files cannot be used "
+            f'(on_error="skip" leaves them out):\n  {listed}'
         )
     for reason in failures.values():
         log.warning("left out: %s", reason)
@@ -243,10 +239,10 @@ def write_betadata(
         with atomic(orphan) as temporary:
             temporary.touch()
         return orphan
-    columns = {key: pa.array(keys, type=pa.int64() if key == "Cluster" else pa.string())}
+    columns: dict[str, pa.Array] = {key: pa.array(keys, type=pa.int64() if key == "Cluster" else pa.string())}
     if intercept.any():
         columns["beta0"] = pa.array(intercept)
-    columns |= {f"beta_{modulators[column]}": pa.array(betas[:, column]) for column in kept}
+    columns |= {f"beta_{modulators[int(j)]}": pa.array(betas[:, j]) for j in kept}
     table = pa.table(columns).replace_schema_metadata(dict(metadata or {}))
     with atomic(path) as temporary:
         write_table(table, temporary, suffix)
@@ -286,9 +282,7 @@ def split_name(path: Path) -> tuple[str, str]:
         gene = path.name.removesuffix(_MARK + suffix)
         if gene and gene != path.name:
             return gene, suffix
-    raise InputError(
-        f"{path.name} is not a betadata name: expected {{gene}}{_MARK}.feather, .parquet or .csv"
-    )
+    raise InputError(f"{path.name} is not a betadata name: expected {{gene}}{_MARK}.feather")
 
 
 def _files_by_gene(folder: Path) -> dict[str, Path]:
@@ -346,9 +340,4 @@ def _read_or_reason(item: tuple[str, Path]) -> BetaTable | str:
 def _share_keys(tables: list[BetaTable]) -> list[BetaTable]:
     """Let equal key lists be one object: per-cell tables would repeat the cell names for every gene."""
     seen: dict[tuple[str, ...], tuple[str, ...]] = {}
-    return [
-        table
-        if (keys := seen.setdefault(table.keys, table.keys)) is table.keys
-        else replace(table, keys=keys)
-        for table in tables
-    ]
+    return [replace(table, keys=seen.setdefault(table.keys, table.keys)) for table in tables]
