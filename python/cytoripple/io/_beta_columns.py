@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 from cytoripple._errors import InputError
@@ -89,6 +90,7 @@ def classify(names: Sequence[str], *, index: str | None = None) -> Columns:
     )
 
 
+@lru_cache(maxsize=1 << 16)
 def split(modulator: str) -> tuple[int, str, str]:
     """Kind and genes of a modulator.
 
