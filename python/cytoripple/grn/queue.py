@@ -86,6 +86,9 @@ class Claims:
         self._thread = threading.Thread(target=self._refresh, name="cytoripple-claims", daemon=True)
 
     def __enter__(self) -> Claims:
+        # also those of finished genes: their process died before it could release them
+        for path in self._directory.glob("*.lock"):
+            self._drop_stale(path)
         self._thread.start()
         return self
 
@@ -106,15 +109,8 @@ class Claims:
         if self._create(path):
             self._held.add(name)
             return True
-        if not self._is_stale(path):
-            return False
-        with _alone(self._directory):
-            # judged again: another process may have taken it over in the meantime
-            if self._is_stale(path):
-                log.info("taking over the claim %s of a process that is gone", path.name)
-                path.unlink(missing_ok=True)
-            taken = self._create(path)
-        if taken:
+        self._drop_stale(path)
+        if taken := self._create(path):
             self._held.add(name)
         return taken
 
@@ -156,6 +152,15 @@ class Claims:
             finally:
                 os.close(handle)
         return True
+
+    def _drop_stale(self, path: Path) -> None:
+        if not self._is_stale(path):
+            return
+        with _alone(self._directory):
+            # judged again: another process may have taken it over in the meantime
+            if self._is_stale(path):
+                log.info("dropping the claim %s of a process that is gone", path.name)
+                path.unlink(missing_ok=True)
 
     def _is_stale(self, path: Path) -> bool:
         try:
