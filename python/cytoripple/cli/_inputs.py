@@ -60,19 +60,10 @@ def read_tissue_file(path: str | Path, scale: float | None, spatial_key: str | N
         raise InputError("no tissue is given: add --h5ad FILE (or data.adata_path in cytoripple.toml)")
     adata = io.read(path)
     if scale is not None and scale != 1.0:
-        scale_coordinates(adata, scale, spatial_key)
+        from cytoripple import pp
+
+        pp.rescale_coordinates(adata, scale=scale, spatial_key=spatial_key)
     return adata
-
-
-def scale_coordinates(adata: AnnData, scale: float, spatial_key: str | None = None) -> None:
-    """Multiply the coordinates in place."""
-    from cytoripple.pl._values import SPATIAL_KEYS, coordinates
-
-    if not (np.isfinite(scale) and scale > 0):
-        raise InputError(f"--coordinate-scale is {scale}: give a positive number")
-    coordinates(adata, spatial_key)
-    key = spatial_key or next(key for key in SPATIAL_KEYS if key in adata.obsm)
-    adata.obsm[key] = np.asarray(adata.obsm[key], dtype=np.float64) * scale
 
 
 def read_network_for(settings: Settings, adata: AnnData) -> Network:

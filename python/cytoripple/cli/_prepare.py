@@ -57,51 +57,49 @@ def apply(adata: AnnData, choice: Choice, shell: Shell) -> list[str]:
     -------
     One sentence per step, in order.
     """
+    from cytoripple import pp
+    from cytoripple._progress import showing
+
     steps: list[str] = []
 
     def note(text: str) -> None:
         shell.say(text)
         steps.append(text)
 
-    if choice.scale is not None:
-        _scale(adata, choice.scale)
-        note(f"coordinates multiplied by {choice.scale:g}")
-    if choice.spacing is not None:
-        factor = _space(adata, choice)
-        note(f"coordinates rescaled to a median spacing of {choice.spacing:g} (factor {factor:.4g})")
+    if choice.scale is not None or choice.spacing is not None:
+        note(_rescale(adata, choice))
     if choice.normalize:
-        _normalize(adata, choice.layer)
-        note(f"layer {NORMALIZED}: {choice.layer or 'X'} scaled to 10,000 per cell, log(1 + x)")
+        pp.normalize(adata, layer=choice.layer, key_added=NORMALIZED)
+        note(f"layer {NORMALIZED}: {choice.layer or 'X'} scaled to 10,000 per cell, then log(1 + x)")
     if choice.impute != "none":
         source = NORMALIZED if NORMALIZED in adata.layers else (choice.layer or "X")
-        _impute(adata, source, choice)
+        method = cast('Literal["diffusion", "knn"]', choice.impute)
+        with showing(shell.progress) as progress:
+            pp.impute(
+                adata,
+                cluster_key=str(choice.cluster_key),
+                method=method,
+                layer=source,
+                sample_key=choice.sample_key,
+                key_added=IMPUTED,
+                progress=progress,
+            )
         note(f"layer {IMPUTED}: {source} smoothed by {choice.impute} within {choice.cluster_key}")
     return steps
 
 
-def _scale(adata: AnnData, scale: float) -> None:
-    from cytoripple.cli._inputs import scale_coordinates
-
-    scale_coordinates(adata, scale)
-
-
-def _space(adata: AnnData, choice: Choice) -> float:
+def _rescale(adata: AnnData, choice: Choice) -> str:
+    """Rescale the coordinates and say how."""
     from cytoripple import pp
 
-    return float(pp.rescale_coordinates(adata, spacing=choice.spacing, sample_key=choice.sample_key))
-
-
-def _normalize(adata: AnnData, layer: str | None) -> None:
-    from cytoripple import pp
-
-    pp.normalize(adata, layer=layer, key_added=NORMALIZED)
-
-
-def _impute(adata: AnnData, source: str, choice: Choice) -> None:
-    from cytoripple import pp
-
-    method = cast('Literal["diffusion", "knn"]', choice.impute)
-    pp.impute(adata, layer=source, method=method, cluster_key=str(choice.cluster_key), key_added=IMPUTED)
+    if choice.scale is not None:
+        pp.rescale_coordinates(adata, scale=choice.scale)
+        adata.uns["spatial_units"] = "um"
+        return f"coordinates multiplied by {choice.scale:g}, now taken as micrometers"
+    pp.rescale_coordinates(adata, spacing=float(choice.spacing or 0), sample_key=choice.sample_key)
+    factor = adata.uns["spatial_unscaled"]["parameters"]["factor"]
+    adata.uns["spatial_units"] = "rescaled"
+    return f"coordinates rescaled to a median spacing of {choice.spacing:g} (factor {factor:.4g})"
 
 
 def write(adata: AnnData, out: Path) -> None:
