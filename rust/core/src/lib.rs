@@ -6,6 +6,7 @@
 pub mod check;
 pub mod error;
 pub mod ligand;
+pub mod neighbors;
 pub mod parallel;
 pub mod simd;
 pub mod watch;
