@@ -159,7 +159,9 @@ class Fitted:
             raise InputError(f"preset is {preset!r}: expected one of {', '.join(PRESETS)}")
         kernel = self.kernel or _USUAL_KERNEL[preset]
         if kernel == "gaussian_cutoff" and self.contact_distance is None:
-            raise InputError("kernel 'gaussian_cutoff' needs contact_distance, the largest distance of a signal")
+            raise InputError(
+                "kernel 'gaussian_cutoff' needs contact_distance, the largest distance of a signal"
+            )
         return kernel
 
     def read(self, adata: object) -> Tissue:
@@ -176,7 +178,9 @@ class Fitted:
 
         for name, example in (("layer", "imputed_count"), ("cluster_key", "cell_type")):
             if getattr(self, name) is None:
-                raise InputError(f"{self.source} does not record its {name}: give {name}, e.g. {name}={example!r}")
+                raise InputError(
+                    f"{self.source} does not record its {name}: give {name}, e.g. {name}={example!r}"
+                )
         tissue = read_tissue(
             adata,
             cluster_key=str(self.cluster_key),

@@ -12,6 +12,7 @@ from cytoripple._errors import ClusterError, InputError
 
 if TYPE_CHECKING:
     from cytoripple._anndata import Tissue
+
     from cytoripple.io.betadata import BetaTable
 
 Missing = Literal["error", "zero"]
@@ -30,7 +31,9 @@ class RowMap:
         ``"zero"`` gives cells without a row the row -1 (all coefficients 0); ``"error"`` refuses them.
     """
 
-    def __init__(self, tissue: Tissue, *, cluster_labels: tuple[str, ...] = (), missing: Missing = "error") -> None:
+    def __init__(
+        self, tissue: Tissue, *, cluster_labels: tuple[str, ...] = (), missing: Missing = "error"
+    ) -> None:
         if missing not in ("error", "zero"):
             raise InputError(f"missing is {missing!r}: expected 'error' or 'zero'")
         self._tissue = tissue
@@ -90,7 +93,9 @@ class RowMap:
             lookup[cluster] = row_of.get(texts[cluster], -1)
         return lookup[self._tissue.clusters]
 
-    def _texts(self, table: BetaTable, row_of: Mapping[str, int], present: NDArray[np.int64]) -> dict[int, str]:
+    def _texts(
+        self, table: BetaTable, row_of: Mapping[str, int], present: NDArray[np.int64]
+    ) -> dict[int, str]:
         """Key under which each cluster of the tissue is looked up."""
         labels = {cluster: self._tissue.cluster_labels[cluster] for cluster in present.tolist()}
         if self._labels:

@@ -15,7 +15,6 @@ from cytoripple._errors import InputError, did_you_mean
 
 if TYPE_CHECKING:
     import pandas as pd
-
     from cytoripple._anndata import Tissue
 
 Scope: TypeAlias = "None | str | Sequence[str] | Sequence[int] | NDArray[Any] | pd.Series[Any] | pd.Index[Any] | tuple[Path, str]"
@@ -69,7 +68,9 @@ def _mask(cells: Scope, tissue: Tissue) -> NDArray[np.bool_]:
         return _names([str(value) for value in values], tissue)
     if values.size == 0:
         return np.zeros(n, dtype=bool)
-    raise InputError(f"cells has dtype {values.dtype}: expected a mask, positions, obs names or cluster labels")
+    raise InputError(
+        f"cells has dtype {values.dtype}: expected a mask, positions, obs names or cluster labels"
+    )
 
 
 def _positions(values: NDArray[Any], n: int) -> NDArray[np.bool_]:
