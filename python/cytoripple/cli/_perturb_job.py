@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from cytoripple.cli import _inputs as inputs
 from cytoripple.cli import _pictures
 from cytoripple.cli._options import names
 from cytoripple.cli._shell import Shell
+from cytoripple.pl._values import targets_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
     from cytoripple.io.run import Run
 
-_MAPS = 4
+KEY = "perturbation"
+_MAPS, _LISTED = 4, 50
 
 
 def run_perturbation(flags: Mapping[str, Any], shell: Shell) -> None:
@@ -30,6 +31,9 @@ def run_perturbation(flags: Mapping[str, Any], shell: Shell) -> None:
     from cytoripple.io.run import open_run
 
     start = time.perf_counter()
+    out: Path = flags["out"]
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out} is a file: give a folder with --out")
     targets = parse_targets(flags["gene"], flags["desired_expr"])
     run = open_run(flags["run"])
     settings = run.settings
@@ -40,7 +44,7 @@ def run_perturbation(flags: Mapping[str, Any], shell: Shell) -> None:
         name: flags[name] for name in ("n_propagation", "preset", "beta_scale_factor", "beta_cap", "threads")
     }
     simulate(adata, run, targets, _scope(flags, run), options, shell)
-    report = write_results(adata, run, flags["out"], shell, top=flags["top"], pictures=flags["pictures"])
+    report = write_results(adata, run, out, shell, top=flags["top"], pictures=flags["pictures"])
     report["seconds"] = round(time.perf_counter() - start, 3)
     shell.result(report, lambda console: show(console, report))
 
@@ -107,7 +111,7 @@ def simulate(
     }  # fmt: skip
     chosen |= {name: value for name, value in options.items() if value is not None}
     with showing(shell.progress) as progress:
-        tl.perturb(adata, run, dict(targets), cells=cells, progress=progress, **chosen)
+        tl.perturb(adata, run, dict(targets), cells=cells, key_added=KEY, progress=progress, **chosen)
 
 
 def write_results(
@@ -119,58 +123,51 @@ def write_results(
     -------
     The paths written and the most affected genes per cell type.
     """
+    from cytoripple.perturb.export import write_feather
     from cytoripple.perturb.summary import affected_genes
 
-    if out.exists() and not out.is_dir():
-        raise InputError(f"{out} is a file: give a folder with --out")
-    key = "perturbation"
-    table = affected_genes(adata, key)
+    table = affected_genes(adata, key=KEY, n=max(top, _LISTED))
+    table = table[["cell_type", "rank", "gene", "mean_delta", "mean_abs_delta", "share_changed"]]
     out.mkdir(parents=True, exist_ok=True)
     files = [
-        write_matrix(adata, f"{key}_delta", out / "delta.feather"),
-        write_matrix(adata, key, out / "simulated.feather"),
+        str(write_feather(adata, out, key=KEY)),
+        write_delta(adata, out / "delta.feather"),
+        write_table(table, out / "affected_genes.csv"),
     ]
-    files.append(write_table(table, out / "affected_genes.csv"))
     drawn: list[str] = []
     if pictures and _pictures.can_draw(shell):
-        drawn = _pictures.of_perturbation(adata, _mapped_genes(adata, table, key), out, shell, key=key)
-    shown = first_rows(table, top)
+        drawn = _pictures.of_perturbation(adata, _mapped_genes(adata, table), out, shell, key=KEY)
+    shown = table[table["rank"] <= top].drop(columns=["rank", "mean_abs_delta"])
     return {
         "run": str(run.directory),
-        "targets": dict(adata.uns[key]["targets"]),
+        "targets": targets_of(adata.uns[KEY]),
         "files": files,
         "pictures": drawn,
         "affected_genes": shown.to_dict("records"),
     }
 
 
-def first_rows(table: pd.DataFrame, top: int) -> pd.DataFrame:
-    """First rows of each cell type."""
-    return table.groupby(table.columns[0], sort=False).head(top)
-
-
-def _mapped_genes(adata: AnnData, table: pd.DataFrame, key: str) -> list[str]:
+def _mapped_genes(adata: AnnData, table: pd.DataFrame) -> list[str]:
     """List the perturbed genes and those most affected in any cell type."""
-    perturbed = [str(name) for name in adata.uns[key]["targets"]]
-    ranked = table.loc[table["mean_delta"].abs().sort_values(ascending=False, kind="stable").index, "gene"]
-    others = [str(name) for name in dict.fromkeys(ranked) if name not in perturbed]
-    return [*perturbed, *others[:_MAPS]]
+    ranked = table.sort_values("mean_abs_delta", ascending=False, kind="stable")["gene"]
+    perturbed = list(targets_of(adata.uns[KEY]))
+    return [*perturbed, *[str(name) for name in dict.fromkeys(ranked)][:_MAPS]]
 
 
-def write_matrix(adata: AnnData, layer: str, path: Path) -> str:
-    """Write a layer as feather: the column ``CellID``, then the genes, float64."""
+def write_delta(adata: AnnData, path: Path) -> str:
+    """Write the change as feather: the column ``CellID``, then the genes that change, float64."""
     import numpy as np
     import pyarrow as pa
     from pyarrow import feather
 
-    matrix = adata.layers[layer]
-    dense = matrix.toarray() if hasattr(matrix, "toarray") else np.asarray(matrix)
+    delta = adata.layers[f"{KEY}_delta"]
     columns = {"CellID": pa.array([str(name) for name in adata.obs_names])}
-    for position, name in enumerate(adata.var_names):
-        columns[str(name)] = pa.array(np.ascontiguousarray(dense[:, position], dtype=np.float64))
-    return _atomic(
-        path, lambda temporary: feather.write_feather(pa.table(columns), temporary, compression="lz4")
-    )
+    for position in np.unique(delta.nonzero()[1]):
+        column = delta[:, [position]]
+        dense = column.toarray() if hasattr(column, "toarray") else column
+        columns[str(adata.var_names[position])] = pa.array(np.asarray(dense, dtype=np.float64).ravel())
+    table = pa.table(columns)
+    return _atomic(path, lambda temporary: feather.write_feather(table, str(temporary), compression="lz4"))
 
 
 def write_table(table: pd.DataFrame, path: Path) -> str:
@@ -179,12 +176,10 @@ def write_table(table: pd.DataFrame, path: Path) -> str:
 
 
 def _atomic(path: Path, write: Any) -> str:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
+    from cytoripple._provenance import atomic_path
+
+    with atomic_path(path) as temporary:
         write(temporary)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
     return str(path)
 
 

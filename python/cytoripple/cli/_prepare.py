@@ -104,20 +104,29 @@ def _rescale(adata: AnnData, choice: Choice) -> str:
 
 def write(adata: AnnData, out: Path) -> None:
     """Write under a temporary name and rename, so that no half file is left."""
+    from cytoripple._provenance import atomic_path
+
+    if out.suffix == ".zarr":
+        _write_folder(adata, out)
+        return
+    with atomic_path(out) as temporary:
+        adata.write_h5ad(temporary, compression="gzip")
+
+
+def _write_folder(adata: AnnData, out: Path) -> None:
     import shutil
 
-    temporary = out.with_name(f".{out.stem}.{os.getpid()}{out.suffix}")
+    from cytoripple._provenance import writing
+
+    temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
     try:
-        adata.write_zarr(temporary) if out.suffix == ".zarr" else adata.write_h5ad(
-            temporary, compression="gzip"
-        )
+        with writing(out.parent):
+            adata.write_zarr(temporary)
         if out.is_dir():
             shutil.rmtree(out)
         temporary.replace(out)
     finally:
-        if temporary.is_dir():
-            shutil.rmtree(temporary)
-        temporary.unlink(missing_ok=True)
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def write_toy(out_dir: Path, cells: int, genes: int, seed: int) -> dict[str, Any]:

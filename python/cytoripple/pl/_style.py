@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -78,14 +77,13 @@ def save_figure(figure: Figure, path: str | Path | None) -> None:
     """Write the figure under a temporary name and rename it, so that no half picture is left behind."""
     if path is None:
         return
+    from cytoripple._provenance import atomic_path
+
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix or '.png'}")
-    try:
-        figure.savefig(temporary, dpi=200, bbox_inches="tight", pad_inches=0.08)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    kind = path.suffix.removeprefix(".") or "png"
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format=kind, dpi=200, bbox_inches="tight", pad_inches=0.08)
 
 
 def gene(name: str) -> str:

@@ -131,9 +131,7 @@ def perturbation_title(targets: Mapping[str, float]) -> str:
 
 def targets_of(record: Mapping[str, Any]) -> dict[str, float]:
     """Perturbed genes and the values they were set to."""
-    return {
-        str(name): float(value) for name, value in zip(record["targets"], record["values"], strict=True)
-    }
+    return {str(name): float(value) for name, value in zip(record["targets"], record["values"], strict=True)}
 
 
 def perturbed_cells(adata: AnnData, key: str) -> NDArray[np.bool_]:

@@ -6,8 +6,9 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 import numpy as np
-from cytoripple._errors import InputError, LayerError, did_you_mean
 from numpy.typing import NDArray
+
+from cytoripple._errors import InputError, LayerError, did_you_mean
 
 if TYPE_CHECKING:
     from anndata import AnnData
