@@ -39,8 +39,13 @@ class Data(_Section):
 
 
 class Spatial(_Section):
-    """How far ligands reach. Lengths are in the unit of the coordinates."""
+    """How far ligands reach. Lengths are in the unit of the coordinates.
 
+    The command line multiplies the coordinates of a file by ``coordinate_scale`` before anything else; the
+    library takes them as they are.
+    """
+
+    coordinate_scale: Positive = 1.0
     radius: Positive = 200.0
     contact_distance: Positive = 50.0
     weighted_ligand_scale_factor: Positive = 1.0
