@@ -36,7 +36,7 @@ def train_grn(
     l1_reg: float | Literal["cv"] = "cv",
     tf_ligand_cutoff: float = 0.15,
     score_threshold: float = 0.2,
-    solver: Literal["descent", "fista", "fista_reference"] = "descent",
+    solver: Literal["descent", "fista", "reference"] = "descent",
     sample_key: str | None = None,
     seed: int = 0,
     threads: int = 0,
@@ -102,7 +102,7 @@ def train_grn(
     score_threshold
         Clusters whose R2 on the training cells is below it get zero coefficients.
     solver
-        ``"descent"`` (coordinate descent), ``"fista"``, or ``"fista_reference"`` with the restart rule of the
+        ``"descent"`` (coordinate descent), ``"fista"``, or ``"reference"`` with the restart rule of the
         reference program.
     sample_key
         Column of ``adata.obs``: cells of different samples never signal to each other.
