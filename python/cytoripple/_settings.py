@@ -83,7 +83,7 @@ class Lasso(_Section):
     l1_reg: Penalty = "cv"
     l1_share: Annotated[float, Field(ge=0.0, le=1.0)] = 0.5
     scale_reg: Literal["group_size", "inverse_group_size", "none"] = "group_size"
-    solver: Literal["descent", "fista", "fista_reference"] = "descent"
+    solver: Literal["descent", "fista", "reference"] = "descent"
     n_iter: Annotated[int, Field(ge=1)] | None = None
     tol: Annotated[float, Field(gt=0.0, lt=1.0)] = 1e-6
 

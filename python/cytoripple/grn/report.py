@@ -11,8 +11,8 @@ from string import Template
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from cytoripple._anndata import Tissue
 
+from cytoripple._anndata import Tissue
 from cytoripple._provenance import write_text
 from cytoripple.grn._drawing import bar_chart, cluster_map, histogram
 from cytoripple.io.run import SCALES_FILE, SUMMARY_FILE, Run

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from cytoripple._anndata import Tissue
 from cytoripple.io.network import Network
 from numpy.typing import NDArray
 
+from cytoripple._anndata import Tissue
 from cytoripple._core import CoreError
 from cytoripple._errors import RunError
 from cytoripple._progress import Progress, ProgressName, showing
@@ -48,7 +48,7 @@ class Inputs:
 
     network: Network | str | Path | pd.DataFrame | None = None
     tf_priors: pd.DataFrame | str | Path | None = None
-    cell_thresholds: pd.DataFrame | NDArray[Any] | None = None
+    cell_thresholds: pd.DataFrame | None = None
 
 
 @dataclass
@@ -104,7 +104,7 @@ def train_tissue(
             settings,
             network=inputs.network,
             tf_priors=inputs.tf_priors,
-            cell_thresholds=inputs.cell_thresholds,
+            thresholds=inputs.cell_thresholds,
         )
         plan.provenance.update(provenance or {})
     _make(run_dir)
