@@ -42,13 +42,18 @@ def principal_components(expression: Any, n_components: int, seed: int) -> NDArr
     n_components = min(n_components, n_cells - 1, n_genes)
     mean = np.asarray(expression.mean(axis=0), dtype=np.float64).ravel()
     transposed: Any = expression.T  # of CSR: CSC, multiplied without a copy
-    size = min(n_components + _OVERSAMPLING, n_cells, n_genes)
+    size = n_components + _OVERSAMPLING
+    if min(n_cells, n_genes) <= size:  # the whole spectrum costs no more
+        return _scores(dense(expression) - mean, n_components)
     genes = np.random.default_rng(seed).standard_normal((n_genes, size))
     for _ in range(_POWER_ITERATIONS):
         cells = np.linalg.qr(expression @ genes - mean @ genes)[0]
         genes = np.linalg.qr(transposed @ cells - np.outer(mean, cells.sum(axis=0)))[0]
-    scores = expression @ genes - mean @ genes
-    left, lengths, _ = np.linalg.svd(scores, full_matrices=False)
+    return _scores(expression @ genes - mean @ genes, n_components)
+
+
+def _scores(centered: NDArray[np.float64], n_components: int) -> NDArray[np.float64]:
+    left, lengths, _ = np.linalg.svd(centered, full_matrices=False)
     kept: NDArray[np.float64] = left[:, :n_components] * lengths[:n_components]
     return kept
 
