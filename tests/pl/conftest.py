@@ -21,11 +21,10 @@ def tissue(rng: np.random.Generator) -> anndata.AnnData:
     expression = rng.gamma(2.0, 1.0, (len(side), 3))
     adata = anndata.AnnData(
         expression,
-        obs=pd.DataFrame(
-            {"cell_type": pd.Categorical(np.where(side[:, 0] < 500, "left", "right"))}, index=names
-        ),
+        obs=pd.DataFrame({"cell_type": np.where(side[:, 0] < 500, "left", "right")}, index=names),
         var=pd.DataFrame(index=["Src", "H2-K1", "Near"]),
     )
+    adata.obs["cell_type"] = adata.obs["cell_type"].astype("category")
     adata.obs["depth"] = expression.sum(axis=1)
     adata.obsm["spatial"] = side
     adata.uns["spatial_units"] = "um"

@@ -142,13 +142,13 @@ def test_many_cells_are_rasterized(rng: np.random.Generator) -> None:
 
 
 def test_missing_things_are_named(tissue: anndata.AnnData) -> None:
-    with pytest.raises(InputError, match="'cell_typ' is neither .* nearest: 'cell_type'"):
+    with pytest.raises(InputError, match=r"'cell_typ' is neither .* nearest: 'cell_type'"):
         ct.pl.spatial(tissue, "cell_typ")
     with pytest.raises(InputError, match="no layer 'norm'"):
         ct.pl.spatial(tissue, "Src", layer="norm")
     with pytest.raises(InputError, match="no perturbation 'other'"):
         ct.pl.delta_map(tissue, "Src", key="other")
-    with pytest.raises(InputError, match="'Nea' is not a gene.*'Near'"):
+    with pytest.raises(InputError, match=r"'Nea' is not a gene.*'Near'"):
         ct.pl.delta_map(tissue, "Nea")
     del tissue.obsm["spatial"]
     with pytest.raises(CoordinatesError, match="no coordinates"):

@@ -139,7 +139,7 @@ def next_commands(report: dict[str, Any], path: Path, network_path: Path | None)
     tissue = path
     commands = []
     if ready is None or scale not in (None, 1.0):
-        tissue = path.with_name(f"{path.stem}_prepared.h5ad")
+        tissue = Path(f"{path.stem}_prepared.h5ad")
         stretch = f" --coordinate-scale {scale:g}" if scale not in (None, 1.0) else ""
         steps = "" if ready else f" --normalize --impute diffusion --cluster-key {shlex.quote(cluster)}"
         commands.append(

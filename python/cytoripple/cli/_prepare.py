@@ -61,16 +61,11 @@ def apply(adata: AnnData, choice: Choice, shell: Shell) -> list[str]:
     from cytoripple._progress import showing
 
     steps: list[str] = []
-
-    def note(text: str) -> None:
-        shell.say(text)
-        steps.append(text)
-
     if choice.scale is not None or choice.spacing is not None:
-        note(_rescale(adata, choice))
+        steps.append(_rescale(adata, choice))
     if choice.normalize:
         pp.normalize(adata, layer=choice.layer, key_added=NORMALIZED)
-        note(f"layer {NORMALIZED}: {choice.layer or 'X'} scaled to 10,000 per cell, then log(1 + x)")
+        steps.append(f"layer {NORMALIZED}: {choice.layer or 'X'} scaled to 10,000 per cell, then log(1 + x)")
     if choice.impute != "none":
         source = NORMALIZED if NORMALIZED in adata.layers else (choice.layer or "X")
         method = cast('Literal["diffusion", "knn"]', choice.impute)
@@ -84,7 +79,7 @@ def apply(adata: AnnData, choice: Choice, shell: Shell) -> list[str]:
                 key_added=IMPUTED,
                 progress=progress,
             )
-        note(f"layer {IMPUTED}: {source} smoothed by {choice.impute} within {choice.cluster_key}")
+        steps.append(f"layer {IMPUTED}: {source} smoothed by {choice.impute} within {choice.cluster_key}")
     return steps
 
 
