@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -53,7 +52,6 @@ def call(*words: object, cwd: Path | None = None, timeout: float = 120) -> Answe
         text=True,
         cwd=cwd,
         timeout=timeout,
-        env=os.environ,
         check=False,
     )
     return Answer(done.returncode, done.stdout, done.stderr)

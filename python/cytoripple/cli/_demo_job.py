@@ -60,7 +60,8 @@ def _toy(flags: Mapping[str, Any], shell: Shell) -> tuple[AnnData, Network, Sett
     """Make the synthetic tissue and settings that fit it."""
     from cytoripple import datasets, pp
 
-    adata, network, _ = datasets.toy_tissue(n_cells=900, n_genes=60, seed=0)
+    toy = datasets.toy_tissue(n_cells=1200, n_genes=80, seed=0)
+    adata, network = toy.adata, toy.network
     steps = [
         f"a synthetic tissue of {adata.n_obs} cells and {adata.n_vars} genes, made from a known mechanism"
     ]

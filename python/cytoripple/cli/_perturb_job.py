@@ -105,7 +105,7 @@ def simulate(
     from cytoripple._progress import showing
 
     stored = run.settings.perturbation
-    chosen = {
+    chosen: dict[str, Any] = {
         "n_propagation": stored.n_propagation, "preset": stored.preset,
         "beta_scale_factor": stored.beta_scale_factor, "beta_cap": stored.beta_cap, "threads": 0,
     }  # fmt: skip

@@ -13,6 +13,8 @@ from cytoripple.cli._shell import Shell
 if TYPE_CHECKING:
     from anndata import AnnData
 
+    from cytoripple.io.network import Network
+
 NORMALIZED, IMPUTED = "normalized_count", "imputed_count"
 
 
@@ -124,19 +126,35 @@ def _write_folder(adata: AnnData, out: Path) -> None:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def write_network(network: Network, out: Path) -> None:
+    """Write a network as a long edge list, the form `io.read_network` reads."""
+    import pandas as pd
+
+    from cytoripple._provenance import atomic_path
+
+    tf = network.tf.assign(kind="tf", weight=1.0)
+    lr = network.lr.rename(columns={"ligand": "source", "receptor": "target", "signaling": "lr_annotation"})
+    tfl = network.tfl.rename(columns={"ligand": "source", "tf": "target"}).assign(kind="tfl")
+    edges = pd.concat([tf, lr.assign(kind="lr", weight=1.0), tfl], ignore_index=True)
+    edges = edges[["source", "target", "kind", "weight", "lr_annotation"]].astype(
+        {"source": "str", "target": "str"}
+    )
+    with atomic_path(out) as temporary:
+        edges.to_parquet(temporary, index=False)
+
+
 def write_toy(out_dir: Path, cells: int, genes: int, seed: int) -> dict[str, Any]:
     """Write the toy tissue, its network and the truth it was made from."""
     from cytoripple import datasets
 
-    adata, network, truth = datasets.toy_tissue(n_cells=cells, n_genes=genes, seed=seed)
+    toy = datasets.toy_tissue(n_cells=cells, n_genes=genes, seed=seed)
     out_dir.mkdir(parents=True, exist_ok=True)
     tissue_path, network_path = out_dir / "toy.h5ad", out_dir / "network.parquet"
-    write(adata, tissue_path)
-    network.write(network_path)
-    del truth
+    write(toy.adata, tissue_path)
+    write_network(toy.network, network_path)
     return {
         "tissue": str(tissue_path),
         "network": str(network_path),
-        "cells": adata.n_obs,
-        "genes": adata.n_vars,
+        "cells": toy.adata.n_obs,
+        "genes": toy.adata.n_vars,
     }

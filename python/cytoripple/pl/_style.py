@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cytoripple._errors import InputError
 from cytoripple._optional import require
 
 if TYPE_CHECKING:
@@ -73,8 +74,15 @@ def axes(ax: Axes | None, size: tuple[float, float]) -> Axes:
     return made
 
 
-def save_figure(figure: Figure, path: str | Path | None) -> None:
-    """Write the figure under a temporary name and rename it, so that no half picture is left behind."""
+def _figure(ax: Axes) -> Figure:
+    figure = ax.get_figure(root=True)
+    if figure is None:
+        raise InputError("ax belongs to no figure: take axes from plt.subplots()")
+    return figure
+
+
+def save_figure(ax: Axes, path: str | Path | None) -> None:
+    """Write the figure of the axes under a temporary name, then rename it: no half picture is left."""
     if path is None:
         return
     from cytoripple._provenance import atomic_path
@@ -83,7 +91,7 @@ def save_figure(figure: Figure, path: str | Path | None) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     kind = path.suffix.removeprefix(".") or "png"
     with atomic_path(path) as temporary:
-        figure.savefig(temporary, format=kind, dpi=200, bbox_inches="tight", pad_inches=0.08)
+        _figure(ax).savefig(temporary, format=kind, dpi=200, bbox_inches="tight", pad_inches=0.08)
 
 
 def gene(name: str) -> str:
@@ -124,7 +132,8 @@ def _spread_color(index: int) -> str:
 
     hue = (index * 0.618033988749895) % 1.0
     level = ((0.75, 0.85), (0.45, 0.95), (0.90, 0.55))[index % 3]
-    return str(to_hex(hsv_to_rgb((hue, *level))))
+    red, green, blue = hsv_to_rgb((hue, *level))
+    return str(to_hex((float(red), float(green), float(blue))))
 
 
 def diverging() -> Colormap:
@@ -148,7 +157,7 @@ def typical_spacing(xy: NDArray[np.float64]) -> float:
     places = np.unique(xy, axis=0)
     if len(places) < 2:
         return 1.0
-    return float(np.median(cKDTree(places).query(places, k=2)[0][:, 1]))
+    return float(np.median(np.asarray(cKDTree(places).query(places, k=2)[0])[:, 1]))
 
 
 def frame(ax: Axes, xy: NDArray[np.float64]) -> None:
@@ -175,7 +184,7 @@ def figure_size(xy: NDArray[np.float64], *, side: float = 4.6, legend: float = 1
 def marker_size(ax: Axes, xy: NDArray[np.float64]) -> float:
     """Area in points squared that lets neighboring cells just touch, within readable limits."""
     box = ax.get_position()
-    width, height = ax.figure.get_size_inches() * 72.0
+    width, height = _figure(ax).get_size_inches() * 72.0
     span = np.maximum(np.abs([np.diff(ax.get_xlim())[0], np.diff(ax.get_ylim())[0]]), 1e-12)
     points_per_unit = min(box.width * width / span[0], box.height * height / span[1])
     diameter = float(np.clip(0.86 * typical_spacing(xy) * points_per_unit, 1.2, 16.0))
@@ -193,8 +202,8 @@ def scale_bar(ax: Axes, unit: str, per_unit: float = 1.0) -> None:
     told = _round_length(0.2 * (right - left) * per_unit)
     start, length = left + 0.03 * (right - left), told / per_unit
     below = blended_transform_factory(ax.transData, ax.transAxes)
-    bar = offset_copy(below, ax.figure, y=-4, units="points")
-    text = offset_copy(below, ax.figure, y=-8, units="points")
+    bar = offset_copy(below, _figure(ax), y=-4, units="points")
+    text = offset_copy(below, _figure(ax), y=-8, units="points")
     ax.plot([start, start + length], [0, 0], transform=bar, color=INK, lw=2.2, clip_on=False,
             solid_capstyle="butt", label="_scale_bar")  # fmt: skip
     ax.text(start + length / 2, 0, f"{told:g} {unit}", transform=text, ha="center", va="top", fontsize=8.5)

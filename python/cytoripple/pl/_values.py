@@ -60,7 +60,7 @@ def gene_values(adata: AnnData, gene: str, layer: str | None) -> NDArray[np.floa
 
 def labels_or_values(
     adata: AnnData, color: str, layer: str | None
-) -> tuple[pd.Categorical | NDArray[np.float64], bool]:
+) -> tuple[pd.Categorical[str] | NDArray[np.float64], bool]:
     """Values of an obs column or a gene, and whether it is a gene."""
     import pandas as pd
 
@@ -75,7 +75,7 @@ def labels_or_values(
     return as_labels(column), False
 
 
-def as_labels(column: pd.Series) -> pd.Categorical:
+def as_labels(column: pd.Series[Any]) -> pd.Categorical[str]:
     """Text categories of a column, those that occur, in the order of the column's categories."""
     import pandas as pd
 
@@ -83,7 +83,8 @@ def as_labels(column: pd.Series) -> pd.Categorical:
     text = column.astype("object").where(column.notna(), "NA").astype(str)
     names = sorted(set(text)) if order is None else [str(name) for name in order]
     names += sorted(set(text) - set(names))
-    return pd.Categorical(text, categories=[name for name in names if name in set(text)])
+    present = set(text)
+    return pd.Categorical(text.tolist(), categories=[name for name in names if name in present])
 
 
 def length_unit(adata: AnnData) -> tuple[str, float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 _BINS, _LEAST_CELLS = 14, 3
 
@@ -93,7 +92,7 @@ def effect_by_distance(
         ax.set_xlabel(f"distance from the nearest source cell ({name})")
         ax.set_ylabel("mean change" if genes is not None else "mean absolute change per gene")
         ax.set_title(f"Reach of the {perturbation_title(targets)}")
-        _style.save_figure(cast("Figure", ax.figure), save)
+        _style.save_figure(ax, save)
     return ax
 
 
@@ -170,12 +169,12 @@ def top_genes(
             side.set_visible(False)
         _dot_legend(ax, points, limit)
         ax.set_title(f"Most affected genes after {perturbation_title(targets_of(record))}")
-        _style.save_figure(cast("Figure", ax.figure), save)
+        _style.save_figure(ax, save)
     return ax
 
 
 def change_per_group(
-    adata: AnnData, labels: pd.Categorical, key: str
+    adata: AnnData, labels: pd.Categorical[str], key: str
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], list[str]]:
     """Mean change and share of changing cells, groups x genes, and the names of the groups."""
     delta = adata.layers[f"{key}_delta"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 _LEGEND_ROWS = 16
 
@@ -95,7 +94,7 @@ def spatial(
             _draw_labels(ax, xy, values, palette if palette is not None else _stored_palette(adata, color))
         ax.set_title(named if title is None else title)
         _style.scale_bar(ax, *(length_unit(adata) if unit is None else (unit, 1.0)))
-        _style.save_figure(cast("Figure", ax.figure), save)
+        _style.save_figure(ax, save)
     return ax
 
 
@@ -153,7 +152,8 @@ def delta_map(
         _style.frame(ax, xy)
         order = np.argsort(np.abs(delta), kind="stable")  # the largest changes on top
         points = ax.scatter(
-            *xy[order].T,
+            xy[order, 0],
+            xy[order, 1],
             c=delta[order],
             cmap=_style.diverging(),
             vmin=-top,
@@ -170,12 +170,12 @@ def delta_map(
         told = f"{_style.gene(gene)} after {perturbation_title(targets_of(record))}"
         ax.set_title(told if title is None else title)
         _style.scale_bar(ax, *(length_unit(adata) if unit is None else (unit, 1.0)))
-        _style.save_figure(cast("Figure", ax.figure), save)
+        _style.save_figure(ax, save)
     return ax
 
 
 def _draw_labels(
-    ax: Axes, xy: NDArray[np.float64], labels: pd.Categorical, palette: Sequence[str] | None
+    ax: Axes, xy: NDArray[np.float64], labels: pd.Categorical[str], palette: Sequence[str] | None
 ) -> None:
     from matplotlib.lines import Line2D
 
@@ -183,7 +183,8 @@ def _draw_labels(
     colors = _style.category_colors(names, palette)
     size = _style.marker_size(ax, xy)
     ax.scatter(
-        *xy.T,
+        xy[:, 0],
+        xy[:, 1],
         c=[colors[names[code]] for code in labels.codes],
         s=size,
         linewidths=0,
@@ -215,7 +216,8 @@ def _draw_values(
     top = top if top > low else high
     order = np.argsort(np.nan_to_num(values, nan=-np.inf), kind="stable")
     points = ax.scatter(
-        *xy[order].T,
+        xy[order, 0],
+        xy[order, 1],
         c=values[order],
         cmap=cmap,
         norm=Normalize(low, top if top > low else low + 1.0),
@@ -233,7 +235,8 @@ def _outline(ax: Axes, xy: NDArray[np.float64], around: NDArray[np.float64]) -> 
     size = _style.marker_size(ax, around)
     width = float(np.clip(0.07 * np.sqrt(size), 0.2, 0.8))
     ax.scatter(
-        *xy.T,
+        xy[:, 0],
+        xy[:, 1],
         s=size,
         facecolors="none",
         edgecolors=_style.INK,

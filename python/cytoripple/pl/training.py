@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,6 @@ from cytoripple.pl import _style
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
     from cytoripple.io.run import Run
 
@@ -62,7 +61,7 @@ def r2_summary(run: Run | str | Path, *, ax: Axes | None = None, save: str | Pat
             parts = [
                 values[scores["cluster"] == cluster].dropna().to_numpy(np.float64) for cluster in clusters
             ]
-            _boxes(ax, parts, np.arange(len(clusters)) + offset, color, name)
+            _boxes(ax, parts, np.arange(len(clusters), dtype=np.float64) + offset, color, name)
         ax.set_xticks(np.arange(len(clusters)), [_cluster_name(run, scores, cluster) for cluster in clusters])
         ax.tick_params(axis="x", length=0, rotation=30)
         for label in ax.get_xticklabels():
@@ -72,7 +71,7 @@ def r2_summary(run: Run | str | Path, *, ax: Axes | None = None, save: str | Pat
         ax.set_ylabel("$R^2$ of a gene")
         ax.set_title(f"How well {scores['gene'].nunique():,} genes are explained")
         ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
-        _style.save_figure(cast("Figure", ax.figure), save)
+        _style.save_figure(ax, save)
     return ax
 
 
@@ -119,7 +118,7 @@ def strongest_modulators(
         ax.set_title("Strongest modulators")
         present = [kind for kind in _style.MODULATOR_COLORS if kind in set(table["kind"])]
         _kind_legend(ax, present)
-        _style.save_figure(cast("Figure", ax.figure), save)
+        _style.save_figure(ax, save)
     return ax
 
 

@@ -66,4 +66,5 @@ def _variances(adata: AnnData, layer: str) -> NDArray[np.float64]:
         return np.asarray(matrix.var(axis=0, dtype=np.float64))
     mean = np.asarray(matrix.mean(axis=0, dtype=np.float64)).ravel()
     square = np.asarray(matrix.astype(np.float64).multiply(matrix).mean(axis=0)).ravel()
-    return np.maximum(square - mean**2, 0.0)
+    variance: NDArray[np.float64] = np.maximum(square - mean**2, 0.0)
+    return variance
