@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import cycle, islice
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -34,7 +35,7 @@ class Roles:
 
     @classmethod
     def divide(cls, n_genes: int) -> Roles:
-        """A quarter are transcription factors, an eighth ligands, an eighth receptors, the rest targets."""
+        """Make a quarter transcription factors, an eighth ligands, an eighth receptors, the rest targets."""
         counts = {"Tf": n_genes // 4, "Lig": n_genes // 8, "Rec": n_genes // 8}
         counts["Tgt"] = n_genes - sum(counts.values())
         digits = max(2, len(str(max(counts.values()))))
@@ -102,7 +103,7 @@ def wire(roles: Roles, n_clusters: int, rng: np.random.Generator) -> Wiring:
             continue
         first = gene in early or gene in roles.receptors
         pool = roles.masters if first or gene in roles.tfs else roles.tfs
-        factors = rng.choice(pool, size=min(len(pool), rng.integers(2, 4)), replace=False)
+        factors = rng.choice(pool, size=min(len(pool), int(rng.integers(2, 4))), replace=False)
         drawn += [(int(tf), gene, _weight(rng, 1.5, 3.5)) for tf in factors]
         if first:
             continue
@@ -137,8 +138,8 @@ class Mechanism:
     """Cells x genes: drive of each gene without its regulators."""
     variation: NDArray[np.float64]
     """Cells x genes: factor by which a cell differs from its kind."""
-    contact_kernel: sparse.csr_matrix[np.float64]
-    secreted_kernel: sparse.csr_matrix[np.float64]
+    contact_kernel: Any  # sparse, cells x cells
+    secreted_kernel: Any
 
     def steady_state(self, silenced: Mapping[int, NDArray[np.bool_]] | None = None) -> NDArray[np.float64]:
         """Expression of every gene in every cell when nothing changes any more.
@@ -187,8 +188,8 @@ class Mechanism:
         return _MAXIMUM * self.variation / (1 + np.exp(-drive))
 
 
-def kernel(xy: NDArray[np.float64], radius: float) -> sparse.csr_matrix[np.float64]:
-    """Gaussian weights between cells, cells x cells; a uniform tissue of the usual spacing sums to about 1."""
+def kernel(xy: NDArray[np.float64], radius: float) -> Any:
+    """Gaussian weights between cells (sparse, cells x cells); rows of a large tissue sum to about 1."""
     n = len(xy)
     left, right = KDTree(xy).query_pairs(_REACH * radius, output_type="ndarray").T
     squared = ((xy[left] - xy[right]) ** 2).sum(axis=1)

@@ -42,8 +42,8 @@ class ToyTruth:
     Parameters
     ----------
     edges
-        Data frame with a row per target, modulator (``"Tf01"``, ``"Lig03$Rec02"``, ``"Lig03#Tf01"``), and cell
-        type in which it acts; columns target, modulator, kind (tf, lr, tfl), cell_type, weight.
+        Data frame with a row per target, modulator (``"Tf01"``, ``"Lig03$Rec02"``, ``"Lig03#Tf01"``) and
+        cell type in which it acts; columns target, modulator, kind (tf, lr, tfl), cell_type, weight.
     expression
         Data frame, cells x genes: noise-free log-normalized expression.
     radius, contact_distance
@@ -246,7 +246,7 @@ def _measure(
     )
     obs = pd.DataFrame(
         {
-            "cell_type": pd.Categorical.from_codes(cell_type, CELL_TYPES),
+            "cell_type": pd.Categorical.from_codes(cell_type, list(CELL_TYPES)),
             "cell_type_int": cell_type,
             "domain": pd.Categorical(domain, categories=sorted(_DOMAINS)),
         },

@@ -79,7 +79,8 @@ def _load(path: Path) -> AnnData:
     except (OSError, KeyError, ValueError, TypeError, RuntimeError, AttributeError) as error:
         raise FileError(
             f"{path} cannot be read to its end: it is truncated or damaged, "
-            f"expected a complete AnnData file. Copy or write it again. ({type(error).__name__}: {_short(error)})"
+            f"expected a complete AnnData file. Copy or write it again. "
+            f"({type(error).__name__}: {_short(error)})"
         ) from error
     return adata
 
@@ -144,7 +145,8 @@ def _check_hdf5(path: Path) -> None:
         loader = "scanpy.read_10x_h5" if "matrix" in keys else "the program that wrote it"
         raise FileError(
             f"{path} is an HDF5 file with {', '.join(map(repr, keys[:8])) or 'nothing'} in it, "
-            f"expected the obs and var of an .h5ad file: read it with {loader} and save it with adata.write_h5ad"
+            f"expected the obs and var of an .h5ad file: read it with {loader} "
+            "and save it with adata.write_h5ad"
         )
 
 

@@ -17,9 +17,9 @@ _SMALLEST_WEIGHT = 1e-4
 
 
 def principal_components(expression: Any, n_components: int, seed: int) -> NDArray[np.float64]:
-    """Scores of the leading principal components, by randomized subspace iteration.
+    """Points with the distances of the leading principal components, by randomized subspace iteration.
 
-    The matrix is centered implicitly, so a sparse one stays sparse: ``(X - 1 m') V = X V - 1 (m' V)``.
+    When there are no more genes than components these are the genes themselves. The matrix is centered implicitly, so a sparse one stays sparse: ``(X - 1 m') V = X V - 1 (m' V)``.
 
     Parameters
     ----------
@@ -32,14 +32,16 @@ def principal_components(expression: Any, n_components: int, seed: int) -> NDArr
 
     Returns
     -------
-    Cells x components, float64.
+    Cells x components (or genes), float64.
 
     References
     ----------
     Halko, Martinsson and Tropp (2011), Finding structure with randomness, algorithms 4.4 and 5.1.
     """
     n_cells, n_genes = expression.shape
-    n_components = min(n_components, n_cells - 1, n_genes)
+    if n_genes <= n_components:  # a rotation keeps all distances, without one equal ones stay equal
+        return np.ascontiguousarray(dense(expression))
+    n_components = min(n_components, n_cells - 1)
     mean = np.asarray(expression.mean(axis=0), dtype=np.float64).ravel()
     transposed: Any = expression.T  # of CSR: CSC, multiplied without a copy
     size = n_components + _OVERSAMPLING
