@@ -6,7 +6,6 @@ import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -20,6 +19,7 @@ import pyarrow.parquet
 from numpy.typing import NDArray
 
 from cytoripple._errors import InputError, did_you_mean
+from cytoripple._provenance import atomic_path
 from cytoripple.io._beta_columns import KeyKind, split
 from cytoripple.io._beta_files import read_contents
 
@@ -218,8 +218,8 @@ def write_betadata(
     ------
     InputError
         The name of the file, a shape, or a coefficient (NaN, infinite) cannot be used.
-    OSError
-        The disk refuses; no partial file is left.
+    RunError
+        The disk is full; no partial file is left.
     """
     path = Path(path)
     gene, suffix = split_name(path)
@@ -236,7 +236,7 @@ def write_betadata(
     kept = np.flatnonzero((betas != 0).any(axis=0))
     if len(kept) == 0:
         orphan = path.with_name(f"{gene}.orphan")
-        with atomic(orphan) as temporary:
+        with atomic_path(orphan) as temporary:
             temporary.touch()
         return orphan
     columns: dict[str, pa.Array] = {key: pa.array(keys, type=pa.int64() if key == "Cluster" else pa.string())}
@@ -244,7 +244,7 @@ def write_betadata(
         columns["beta0"] = pa.array(intercept)
     columns |= {f"beta_{modulators[int(j)]}": pa.array(betas[:, j]) for j in kept}
     table = pa.table(columns).replace_schema_metadata(dict(metadata or {}))
-    with atomic(path) as temporary:
+    with atomic_path(path) as temporary:
         write_table(table, temporary, suffix)
     return path
 
@@ -257,17 +257,6 @@ def write_table(table: pa.Table, path: Path, suffix: str) -> None:
         pa.parquet.write_table(table, path)
     else:
         pa.csv.write_csv(table, path, pa.csv.WriteOptions(quoting_style="needed"))
-
-
-@contextmanager
-def atomic(path: Path) -> Iterator[Path]:
-    """Temporary name beside `path`; renamed to `path` when the block ends, removed when it fails."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        yield temporary
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def split_name(path: Path) -> tuple[str, str]:
