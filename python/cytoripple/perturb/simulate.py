@@ -262,13 +262,7 @@ def splash(
     tissue = base.fitted.read(adata)
     mask = thresholds(cell_thresholds, base.fitted, tissue, preset)
     bound = base.bind(tissue, targets=[target], keep_missing=True)
-    raw = bound.expression(tissue)
-    raw[raw <= MIN_EXPRESSION] = 0.0
-    # the mask restricts ligands and receptors of ligand-receptor pairs, not the ligands of regulators
-    filtered = raw if mask is None else raw * _axis_mask(mask, bound.positions)
-    lr, tfl = _signals(base, bound, tissue, options, raw, filtered, received_ligands)
-    if received_tfl is not None:
-        tfl = given_signal("received_tfl", received_tfl, bound, tissue)
+    filtered, lr, tfl = _inputs(base, bound, tissue, options, mask, received_ligands, received_tfl)
     axis = {gene: place for place, gene in enumerate(bound.genes)}
     values = bound.model.splash(
         0,
@@ -284,25 +278,36 @@ def splash(
     return pd.DataFrame(values, index=tissue.obs_names, columns=[f"beta_{gene}" for gene in modulators])
 
 
-def _signals(
+def _inputs(
     base: Betabase,
     bound: BoundModel,
     tissue: Tissue,
     options: Options,
-    raw: NDArray[np.float64],
-    filtered: NDArray[np.float64],
-    given: pd.DataFrame | None,
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Received ligands for receptors and for regulators."""
-    if given is not None:
-        table = given_signal("received_ligands", given, bound, tissue)
-        return table, table
-    plans = plan_signals(bound, base.fitted, tissue, options)
-    scale = base.fitted.scale_factor or 1.0
-    tfl = received(plans, raw[:, bound.ligand_genes], scale=scale, threads=options.threads)
-    if filtered is raw:
-        return tfl, tfl
-    return received(plans, filtered[:, bound.ligand_genes], scale=scale, threads=options.threads), tfl
+    mask: NDArray[np.bool_] | None,
+    given_lr: pd.DataFrame | None,
+    given_tfl: pd.DataFrame | None,
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Filtered expression and the ligands received for receptors and for regulators."""
+    raw = bound.expression(tissue)
+    raw[raw <= MIN_EXPRESSION] = 0.0
+    # the mask restricts ligands and receptors of ligand-receptor pairs, not the ligands of regulators
+    filtered = raw if mask is None else raw * _axis_mask(mask, bound.positions)
+    if given_lr is not None:
+        lr = tfl = given_signal("received_ligands", given_lr, bound, tissue)
+    else:
+        plans = plan_signals(bound, base.fitted, tissue, options)
+        lr, tfl = (
+            received(
+                plans,
+                values[:, bound.ligand_genes],
+                scale=base.fitted.scale_factor or 1.0,
+                threads=options.threads,
+            )
+            for values in (filtered, raw)
+        )
+    if given_tfl is not None:
+        tfl = given_signal("received_tfl", given_tfl, bound, tissue)
+    return filtered, lr, tfl
 
 
 def _axis_mask(mask: NDArray[np.bool_], positions: NDArray[np.int64]) -> NDArray[np.bool_]:
