@@ -17,9 +17,10 @@ _SMALLEST_WEIGHT = 1e-4
 
 
 def principal_components(expression: Any, n_components: int, seed: int) -> NDArray[np.float64]:
-    """Scores of the leading principal components, by randomized subspace iteration.
+    """Points with the distances of the leading principal components, by randomized subspace iteration.
 
-    The matrix is centered implicitly, so a sparse one stays sparse: ``(X - 1 m') V = X V - 1 (m' V)``.
+    When there are no more genes than components these are the genes themselves. The matrix is centered
+    implicitly, so a sparse one stays sparse: ``(X - 1 m') V = X V - 1 (m' V)``.
 
     Parameters
     ----------
@@ -32,23 +33,30 @@ def principal_components(expression: Any, n_components: int, seed: int) -> NDArr
 
     Returns
     -------
-    Cells x components, float64.
+    Cells x components (or genes), float64.
 
     References
     ----------
     Halko, Martinsson and Tropp (2011), Finding structure with randomness, algorithms 4.4 and 5.1.
     """
     n_cells, n_genes = expression.shape
-    n_components = min(n_components, n_cells - 1, n_genes)
+    if n_genes <= n_components:  # a rotation keeps all distances, without one equal ones stay equal
+        return np.ascontiguousarray(dense(expression))
+    n_components = min(n_components, n_cells - 1)
     mean = np.asarray(expression.mean(axis=0), dtype=np.float64).ravel()
     transposed: Any = expression.T  # of CSR: CSC, multiplied without a copy
-    size = min(n_components + _OVERSAMPLING, n_cells, n_genes)
+    size = n_components + _OVERSAMPLING
+    if min(n_cells, n_genes) <= size:  # the whole spectrum costs no more
+        return _scores(dense(expression) - mean, n_components)
     genes = np.random.default_rng(seed).standard_normal((n_genes, size))
     for _ in range(_POWER_ITERATIONS):
         cells = np.linalg.qr(expression @ genes - mean @ genes)[0]
         genes = np.linalg.qr(transposed @ cells - np.outer(mean, cells.sum(axis=0)))[0]
-    scores = expression @ genes - mean @ genes
-    left, lengths, _ = np.linalg.svd(scores, full_matrices=False)
+    return _scores(expression @ genes - mean @ genes, n_components)
+
+
+def _scores(centered: NDArray[np.float64], n_components: int) -> NDArray[np.float64]:
+    left, lengths, _ = np.linalg.svd(centered, full_matrices=False)
     kept: NDArray[np.float64] = left[:, :n_components] * lengths[:n_components]
     return kept
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 from cytoripple import _anndata, _labels, _matrix
 from cytoripple._errors import ClusterError, InputError
@@ -184,7 +183,7 @@ def _impute_parts(
     progress: Progress,
 ) -> tuple[NDArray[np.float32], list[str]]:
     """Smoothed expression, and the groups that were too small for it with their sizes."""
-    values = values.tocsr() if sparse.issparse(values) else values
+    values = values if isinstance(values, np.ndarray) else values.tocsr()
     result = np.empty(values.shape, dtype=np.float32)
     kept = []
     for part, label in enumerate(labels):
