@@ -19,3 +19,22 @@ def nearest_neighbors(
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Find the nearest other cells inside groups: indices and distances, cells x k."""
+
+# Sparse group lasso
+
+def sparse_group_lasso(
+    x: NDArray[np.float64],
+    y: NDArray[np.float64],
+    groups: NDArray[np.int64],
+    group_reg: NDArray[np.float64],
+    scale_reg: str,
+    l1_reg: float,
+    fit_intercept: bool,
+    tol: float,
+    solver: str,
+    max_iter: int | None,
+    warm_start: NDArray[np.float64] | None,
+    *,
+    threads: int = 0,
+) -> tuple[NDArray[np.float64], float, float, float, int, bool, str, float, NDArray[np.float64]]:
+    """Coefficients, intercept, objective, gap, iterations, converged, rule, KKT residual, lambda_max."""

@@ -3,6 +3,7 @@
 use pyo3::prelude::*;
 
 mod convert;
+mod lasso;
 mod neighbors;
 
 #[pymodule]
@@ -10,6 +11,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("CoreError", module.py().get_type::<convert::CoreError>())?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add("DEBUG_BUILD", cfg!(debug_assertions))?;
+    lasso::register(module)?;
     neighbors::register(module)?;
     Ok(())
 }
