@@ -1,48 +1,71 @@
-//! Ligand received by every cell under a Gaussian kernel.
+//! Ligand received by every cell.
+//!
+//! `received[i, l] = scale / n * sum_j kernel(|x_i - x_j|) * ligand[j, l]`, over the `n` cells j of the sample
+//! of cell i, itself included.
+//!
+//! Three methods: the sum over pairs ([`direct`]), a lattice with controlled error for the Gaussian
+//! ([`mesh`]), and the interpolated grid of the published programs ([`anchors`]).
 
-use crate::check;
-use crate::error::Result;
-use crate::watch::Watch;
-use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis};
-use rayon::prelude::*;
+mod anchors;
+mod buckets;
+mod convolve;
+mod direct;
+mod kernel;
+mod lanes;
+mod lattice;
+mod mesh;
+mod meter;
+mod output;
+mod panel;
+mod plan;
+mod pieces;
+mod polynomial;
+mod spread;
+mod window;
 
-/// Plan of a received-ligand computation on fixed coordinates, reusable for every expression.
-#[derive(Debug, Clone)]
-pub struct ReceivedPlan {
-    xy: Array2<f64>,
-    samples: Option<Array1<i64>>,
-    radius: f64,
+pub use kernel::Kernel;
+pub use plan::{Method, ReceivedPlan, Settings};
+
+use lanes::Lanes;
+
+/// What one call works on.
+#[derive(Clone, Copy)]
+struct Job<'a> {
+    /// Ligands of all cells, row by row.
+    ligands: &'a [f64],
+    /// Ligands per cell.
+    width: usize,
+    scale: f64,
+    /// Smallest value a result may take: 0 when nothing negative goes in.
+    floor: f64,
 }
 
-impl ReceivedPlan {
-    /// Plan for cells at `xy` (cells x dimensions).
-    ///
-    /// # Errors
-    /// When coordinates are not finite or the radius is not positive.
-    pub fn new(xy: ArrayView2<f64>, samples: Option<ArrayView1<i64>>, radius: f64) -> Result<Self> {
-        check::finite("xy", xy)?;
-        check::radius(radius)?;
-        Ok(Self { xy: xy.to_owned(), samples: samples.map(|s| s.to_owned()), radius })
+impl<'a> Job<'a> {
+    fn row(&self, row: usize) -> &'a [f64] {
+        &self.ligands[row * self.width..(row + 1) * self.width]
+    }
+}
+
+/// Ligands handled in one pass over the cells.
+#[derive(Debug, Clone, Copy)]
+struct Columns {
+    first: usize,
+    count: usize,
+}
+
+impl Columns {
+    /// Lane groups of a padded row.
+    fn groups(self) -> usize {
+        self.count.div_ceil(Lanes::WIDTH)
     }
 
-    /// Received amount of each ligand at each cell (cells x ligands).
-    ///
-    /// # Errors
-    /// When the rows disagree with the plan.
-    pub fn apply(&self, ligands: ArrayView2<f64>, scale: f64, _watch: &dyn Watch) -> Result<Array2<f64>> {
-        check::same_rows("xy", self.xy.nrows(), "ligands", ligands.nrows())?;
-        let (n, weight) = (self.xy.nrows() as f64, -0.5 / (self.radius * self.radius));
-        let mut out = Array2::zeros(ligands.raw_dim());
-        out.axis_iter_mut(Axis(0)).into_par_iter().enumerate().for_each(|(i, mut row)| {
-            let here = self.xy.row(i);
-            for (j, (there, amount)) in self.xy.outer_iter().zip(ligands.outer_iter()).enumerate() {
-                if self.samples.as_ref().is_some_and(|s| s[i] != s[j]) {
-                    continue;
-                }
-                let d2: f64 = here.iter().zip(there).map(|(a, b)| (a - b) * (a - b)).sum();
-                row.scaled_add(scale / n * (weight * d2).exp(), &amount);
-            }
-        });
-        Ok(out)
+    /// The values of these columns in one row.
+    fn of(self, row: &[f64]) -> &[f64] {
+        &row[self.first..self.first + self.count]
+    }
+
+    /// Cut `width` columns into passes of at most `most`.
+    fn passes(width: usize, most: usize) -> impl Iterator<Item = Self> {
+        (0..width).step_by(most.max(1)).map(move |first| Self { first, count: most.min(width - first) })
     }
 }
