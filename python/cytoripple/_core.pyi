@@ -71,3 +71,49 @@ class ReceivedPlan:
     def error_bound(self) -> float: ...
     @property
     def n_cells(self) -> int: ...
+
+# perturbation
+
+class RegulatoryModel:
+    """Coefficients of all targets, ready for derivatives and perturbations."""
+
+    def __new__(
+        cls,
+        tables: list[tuple[int, NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]],
+        n_cells: int,
+        n_genes: int,
+        ligand_genes: NDArray[np.int64],
+    ) -> RegulatoryModel: ...
+    def splash(
+        self,
+        target: int,
+        expression: NDArray[np.float64],
+        received: NDArray[np.float64],
+        received_tfl: NDArray[np.float64],
+        modulators: NDArray[np.int64],
+        scale: float,
+        cap: float | None,
+        allowed: list[int] | None,
+        *,
+        threads: int = 0,
+    ) -> NDArray[np.float64]: ...
+    def perturb(
+        self,
+        expression: NDArray[np.float64],
+        genes: NDArray[np.int64],
+        desired: NDArray[np.float64],
+        cells: NDArray[np.bool_],
+        signals: list[tuple[ReceivedPlan, NDArray[np.int64]]],
+        scale_factor: float,
+        lr_ligands: list[bool],
+        tfl_ligands: list[bool],
+        rules: tuple[str, str, str, bool, float],
+        n_propagation: int,
+        scale: float,
+        cap: float | None,
+        mask: NDArray[np.bool_] | None,
+        allowed: list[list[int] | None] | None,
+        *,
+        threads: int = 0,
+        progress: Callable[[int, int], object] | None = None,
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]: ...

@@ -6,6 +6,7 @@ mod convert;
 mod lasso;
 mod ligand;
 mod neighbors;
+mod perturb;
 
 #[pymodule]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -14,6 +15,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("DEBUG_BUILD", cfg!(debug_assertions))?;
     lasso::register(module)?;
     neighbors::register(module)?;
+    perturb::register(module)?;
     ligand::register(module)?;
     Ok(())
 }

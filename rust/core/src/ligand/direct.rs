@@ -113,8 +113,7 @@ impl Direct {
                     let weights = &mut weights[..SOURCES.min(stride.end - first)];
                     for (eight, sums) in sums.chunks_mut(Lanes::WIDTH * groups).enumerate() {
                         let count = sums.len() / groups;
-                        let targets =
-                            self.sorted.eight(block.targets.start + eight * Lanes::WIDTH, count);
+                        let targets = self.sorted.eight(block.targets.start + eight * Lanes::WIDTH, count);
                         pair_weights(self.shape, &targets, &self.sorted, first, weights);
                         let rows = Rows { values, groups, bases: &[first], inner: weights.len() };
                         accumulate(sums, count, weights, rows);

@@ -26,7 +26,6 @@ impl<'a> OutputRows<'a> {
         Self { start: array.as_mut_ptr(), rows, columns, array: PhantomData }
     }
 
-
     /// Let `fill` write the columns `first..first + width` of one row.
     ///
     /// # Safety

@@ -48,7 +48,14 @@ pub struct Settings {
 impl Settings {
     /// Gaussian kernel, method chosen by cost, relative error 1e-6.
     pub fn gaussian(radius: f64) -> Self {
-        Self { kernel: Kernel::Gaussian, method: Method::Auto, radius, rtol: 1e-6, factor: 0.5, n_ligands: 50 }
+        Self {
+            kernel: Kernel::Gaussian,
+            method: Method::Auto,
+            radius,
+            rtol: 1e-6,
+            factor: 0.5,
+            n_ligands: 50,
+        }
     }
 
     fn check(&self, dimensions: usize) -> Result<Shape> {

@@ -94,7 +94,13 @@ impl Spreader<'_> {
     }
 
     /// Add blocks, sorted by bin, to `nodes`, whose first plane is `first_plane`.
-    fn spread_blocks(&self, blocks: &[Block], nodes: &mut [Lanes], first_plane: usize, scratch: &mut Scratch) {
+    fn spread_blocks(
+        &self,
+        blocks: &[Block],
+        nodes: &mut [Lanes],
+        first_plane: usize,
+        scratch: &mut Scratch,
+    ) {
         let groups = self.columns.groups();
         let stencil = self.lattice.stencil();
         let most = (SCRATCH / stencil).min(SCRATCH / (Lanes::WIDTH * groups)).max(1);
