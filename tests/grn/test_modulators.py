@@ -129,6 +129,18 @@ def test_only_the_five_heaviest_ligands_of_a_regulator_are_used() -> None:
     assert [ligand for ligand, _ in found.tfl_pairs] == ["L1", "L3", "L0", "L2", "L5"]
 
 
+def test_equal_edges_of_a_long_list_keep_the_order_of_the_database(rng: np.random.Generator) -> None:
+    """Short lists stay in order under any sort; a long one tells a stable sort from others."""
+    ligands = [f"L{i}" for i in rng.permutation(300)]
+    tfs = [f"T{i}" for i in rng.permutation(300)]
+    rows: list[tuple[Any, ...]] = [(tf, gene, "grn", 1, None) for tf in tfs for gene in ("G1", "G2", "G3")]
+    rows += [(ligand, "R1", "lr", None, None) for ligand in ligands]
+    rows += [(ligand, "T0", "nichenet", 0.2 + 0.1 * (i % 2), None) for i, ligand in enumerate(ligands)]
+    found = ModulatorIndex(as_network(table(rows)), [*tfs, "G1", "G2", "G3", "R1", *ligands]).of("G2")
+    assert list(found.regulators) == tfs
+    assert [ligand for ligand, _ in found.tfl_pairs] == ligands[1:10:2]
+
+
 def test_pairs_whose_tf_regulates_the_ligand_can_be_left_out() -> None:
     """T1 regulates L1, so the column L1#T1 would explain the target by a loop."""
     assert index(tfl_exclude_ligand_regulators=True).of("G1").tfl_pairs == (("L2", "T2"), ("L2", "T1"))

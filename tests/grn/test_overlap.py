@@ -64,7 +64,7 @@ def test_the_text_is_short_and_names_what_misses() -> None:
         "edges    2 of 4 TF edges, 1 of 2 ligand-receptor pairs, 1 of 1 ligand-TF edges",
         "targets  1 of 3 (33 %) have a regulator, without: Myc, Tgfb1",
         "         1 have no modulator at all and are not trained",
-        "case     1 names agree only without case: ACTB/Actb",
+        "case     1 names agree only when case is ignored: ACTB/Actb",
     ]
 
 

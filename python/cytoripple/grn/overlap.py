@@ -96,7 +96,7 @@ class OverlapReport:
             )
         if self.case_pairs:
             pairs = tuple(f"{ours}/{theirs}" for ours, theirs in self.case_pairs)
-            lines.append(f"case     {len(pairs):,} names agree only without case{_some(': ', pairs)}")
+            lines.append(f"case     {len(pairs):,} names agree only when case is ignored{_some(': ', pairs)}")
         if self.ensembl_names:
             names = self.ensembl_names
             lines.append(f"names    {len(names):,} look like Ensembl identifiers{_some(': ', names)}")

@@ -297,7 +297,7 @@ def _liana(resource: str) -> pd.DataFrame:
             f'lr_resource="{resource}" needs liana: pip install liana, or give lr_csv="cellchat.csv"'
         ) from error
     known = [str(name) for name in liana.rs.show_resources()]
-    if resource not in known:
+    if resource.casefold() not in known:
         raise InputError(
             f"LIANA has no resource {resource!r}{did_you_mean(resource, known)}; known are {', '.join(known)}"
         )
