@@ -11,7 +11,17 @@ DEBUG_BUILD: bool
 
 class CoreError(Exception): ...
 
-# Sparse group lasso
+# --- neighbors
+def nearest_neighbors(
+    points: NDArray[np.float64],
+    k: int,
+    groups: NDArray[np.int64] | None = None,
+    threads: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Find the nearest other cells inside groups: indices and distances, cells x k."""
+
+# --- lasso
 
 def sparse_group_lasso(
     x: NDArray[np.float64],
@@ -59,3 +69,35 @@ def validation_errors(
     progress: Callable[[int, int], object] | None = None,
 ) -> NDArray[np.float64]:
     """Squared errors of held-out cells, targets x multipliers."""
+
+# --- received ligands
+
+class ReceivedPlan:
+    """Plan on fixed coordinates, reusable for any expression."""
+
+    def __new__(
+        cls,
+        xy: NDArray[np.float64],
+        sigma: float,
+        cutoff: float,
+        method: str,
+        rtol: float,
+        factor: float,
+        samples: NDArray[np.int64] | None = None,
+        n_ligands: int = 50,
+        threads: int = 0,
+    ) -> ReceivedPlan: ...
+    def apply(
+        self,
+        ligands: NDArray[np.float64],
+        scale: float = 1.0,
+        *,
+        threads: int = 0,
+        progress: Callable[[int, int], object] | None = None,
+    ) -> NDArray[np.float64]: ...
+    @property
+    def method(self) -> str: ...
+    @property
+    def error_bound(self) -> float: ...
+    @property
+    def n_cells(self) -> int: ...

@@ -7,6 +7,7 @@ pub mod check;
 pub mod error;
 pub mod lasso;
 pub mod ligand;
+pub mod neighbors;
 pub mod parallel;
 pub mod simd;
 pub mod watch;

@@ -4,6 +4,8 @@ use pyo3::prelude::*;
 
 mod convert;
 mod lasso;
+mod ligand;
+mod neighbors;
 
 #[pymodule]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -11,5 +13,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add("DEBUG_BUILD", cfg!(debug_assertions))?;
     lasso::register(module)?;
+    neighbors::register(module)?;
+    ligand::register(module)?;
     Ok(())
 }
