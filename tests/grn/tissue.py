@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cytoripple.datasets import toy_tissue
-from cytoripple.grn.train import train_grn
 from cytoripple.io.network import Network
+
+from cytoripple.grn.train import train_grn
 from cytoripple.io.run import MANIFEST_FILE, Run
 
 if TYPE_CHECKING:
