@@ -78,8 +78,9 @@ class ReceivedPlan:
     def __new__(
         cls,
         xy: NDArray[np.float64],
-        sigma: float,
-        cutoff: float,
+        radius: float,
+        kernel: str,
+        cutoff: float | None,
         method: str,
         rtol: float,
         factor: float,

@@ -89,7 +89,7 @@ class ReceivedPlan:
         threads: int = 0,
     ) -> None:
         points = _coordinates(xy)
-        sigma, limit = _kernel(kernel, radius, cutoff)
+        _kernel(kernel, radius, cutoff)
         _one_of("method", method, get_args(MethodName))
         if method == "mesh" and kernel != "gaussian":
             raise InputError(f"method 'mesh' needs kernel 'gaussian', not {kernel!r}: use method='direct'")
@@ -98,7 +98,7 @@ class ReceivedPlan:
         _check.positive("factor", factor, what="a positive number, for example 0.5")
         labels = None if samples is None else _check.integers("samples", samples, length=len(points))
         self.native = _core.ReceivedPlan(
-            points, sigma, limit, method, rtol, factor, labels, n_ligands, threads
+            points, float(radius), kernel, cutoff, method, rtol, factor, labels, n_ligands, threads
         )
 
     @property

@@ -2,7 +2,7 @@
 
 use crate::convert::{run, to_py};
 use cytoripple_core::Error;
-use cytoripple_core::ligand::{Kernel, Method, PlanSettings, ReceivedPlan};
+use cytoripple_core::ligand::{Kernel, Method, ReceivedPlan, Settings};
 use numpy::{IntoPyArray, PyArray2, PyReadonlyArray1, PyReadonlyArray2};
 use pyo3::prelude::*;
 
@@ -16,12 +16,13 @@ pub struct PyReceivedPlan {
 #[pymethods]
 impl PyReceivedPlan {
     #[new]
-    #[pyo3(signature = (xy, sigma, cutoff, method, rtol, factor, samples=None, n_ligands=50, threads=0))]
+    #[pyo3(signature = (xy, radius, kernel, cutoff, method, rtol, factor, samples=None, n_ligands=50, threads=0))]
     fn new(
         py: Python<'_>,
         xy: PyReadonlyArray2<'_, f64>,
-        sigma: f64,
-        cutoff: f64,
+        radius: f64,
+        kernel: &str,
+        cutoff: Option<f64>,
         method: &str,
         rtol: f64,
         factor: f64,
@@ -29,10 +30,10 @@ impl PyReceivedPlan {
         n_ligands: usize,
         threads: usize,
     ) -> PyResult<Self> {
-        let (kernel, method) = (Kernel { sigma, cutoff }, named(method).map_err(to_py)?);
-        let settings = PlanSettings { kernel, method, rtol, factor, n_ligands };
+        let (kernel, method) = (shape(kernel, cutoff).map_err(to_py)?, named(method).map_err(to_py)?);
+        let settings = Settings { kernel, method, radius, rtol, factor, n_ligands };
         let (xy, samples) = (xy.as_array(), samples.as_ref().map(|s| s.as_array()));
-        let plan = run(py, threads, None, |_| ReceivedPlan::new(xy, samples, settings))?;
+        let plan = run(py, threads, None, |_| ReceivedPlan::with_settings(xy, samples, &settings))?;
         Ok(Self { plan })
     }
 
@@ -51,7 +52,11 @@ impl PyReceivedPlan {
 
     #[getter]
     fn method(&self) -> &'static str {
-        self.plan.method()
+        match self.plan.method() {
+            Method::Mesh => "mesh",
+            Method::Anchors => "anchors",
+            Method::Auto | Method::Direct => "direct",
+        }
     }
 
     #[getter]
@@ -61,7 +66,20 @@ impl PyReceivedPlan {
 
     #[getter]
     fn n_cells(&self) -> usize {
-        self.plan.n_cells()
+        self.plan.cells()
+    }
+}
+
+fn shape(kernel: &str, cutoff: Option<f64>) -> Result<Kernel, Error> {
+    match (kernel, cutoff) {
+        ("gaussian", None) => Ok(Kernel::Gaussian),
+        ("gaussian_truncated", None) => Ok(Kernel::GaussianTruncated),
+        ("gaussian_cutoff", Some(cutoff)) => Ok(Kernel::GaussianCutoff(cutoff)),
+        _ => Err(Error::Parameter {
+            name: "kernel",
+            value: kernel.to_string(),
+            expected: "give gaussian, gaussian_truncated, or gaussian_cutoff with a cutoff",
+        }),
     }
 }
 
