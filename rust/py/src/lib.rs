@@ -4,6 +4,7 @@ use pyo3::prelude::*;
 
 mod convert;
 mod lasso;
+mod ligand;
 mod neighbors;
 
 #[pymodule]
@@ -13,5 +14,6 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("DEBUG_BUILD", cfg!(debug_assertions))?;
     lasso::register(module)?;
     neighbors::register(module)?;
+    ligand::register(module)?;
     Ok(())
 }
