@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from html import escape
 from importlib import resources
+from itertools import pairwise
 from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING, Any
@@ -144,10 +145,8 @@ def _gene_rows(scores: pd.DataFrame, runs: Mapping[str, Run]) -> list[dict[str, 
     table = scores.assign(raw=_raw(scores)).sort_values(["gene", "cluster"], kind="stable")
     cells = table[_INNER].to_numpy(dtype=object)
     names = table["gene"].to_numpy(dtype=object)
-    starts = (
-        np.flatnonzero(np.r_[True, names[1:] != names[:-1]]) if len(names) else np.zeros(0, dtype=np.int64)
-    )
-    for first, last in zip(starts, np.r_[starts[1:], len(names)], strict=True):
+    bounds = [0, *(np.flatnonzero(names[1:] != names[:-1]) + 1).tolist(), len(names)]
+    for first, last in pairwise(bounds if len(names) else []):
         part = cells[first:last]
         raw, held = part[:, 3].astype(np.float64), part[:, 4].astype(np.float64)
         rows.append(
