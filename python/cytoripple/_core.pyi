@@ -1,6 +1,7 @@
 """Native kernels. The public, documented entrance is `cytoripple.kernels`."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,3 +71,33 @@ class ReceivedPlan:
     def error_bound(self) -> float: ...
     @property
     def n_cells(self) -> int: ...
+
+def check_design(design: object) -> None:
+    """Raise when an array of the design has a wrong shape or a value that cannot be used."""
+
+def fit_batch(
+    design: object,
+    batch: object,
+    penalty: tuple[float, float],
+    scale_reg: str,
+    standardize: bool,
+    tol: float,
+    solver: str,
+    max_iter: int | None,
+    *,
+    threads: int = 0,
+    progress: Callable[[int, int], object] | None = None,
+) -> dict[str, Any]:
+    """Fits of all targets in all clusters, by the names of `cytoripple.kernels.training.BatchFit`."""
+
+def validation_errors(
+    design: object,
+    batch: object,
+    kappas: NDArray[np.float64],
+    l1_share: float,
+    tol: float,
+    *,
+    threads: int = 0,
+    progress: Callable[[int, int], object] | None = None,
+) -> NDArray[np.float64]:
+    """Squared errors of held-out cells, targets x multipliers."""

@@ -30,8 +30,8 @@ impl Data {
 
     /// `X^T y / n`.
     #[must_use]
-    pub fn linear(&self) -> Vec<f64> {
-        self.linear.clone()
+    pub fn linear(&self) -> &[f64] {
+        &self.linear
     }
 
     #[inline(always)]
