@@ -7,6 +7,7 @@ and ``{species}_network.parquet``. Settings, tolerances and lists are read from 
 from __future__ import annotations
 
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ ALL = -1e9  # a threshold that keeps every cluster
 INTERCEPT = -1
 
 
+@cache
 def expected(path: Path) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(path.read_text())
     return found

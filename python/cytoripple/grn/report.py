@@ -95,10 +95,10 @@ def _parts(run: Run, tissue: Tissue | None, times: bool) -> dict[str, str]:
         if tissue
         else _none("no data given"),
         "r2": histogram(
-            _raw(scores).to_numpy(dtype=np.float64), "R² on the training cells, before the threshold"
+            np.asarray(_raw(scores), dtype=np.float64), "R² on the training cells, before the threshold"
         ),
         "held_out": histogram(
-            scores["held_out_r2"].to_numpy(dtype=np.float64), "R² on held-out spatial blocks"
+            np.asarray(scores["held_out_r2"], dtype=np.float64), "R² on held-out spatial blocks"
         ),
         "modulators": _modulators(runs, labels),
         "reasons": _reasons(runs),

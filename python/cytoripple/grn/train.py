@@ -240,8 +240,7 @@ def train_with(
     `network` and `tf_priors` win over the files named in the settings.
     """
     run_dir = Path(run_dir).expanduser()
-    # an empty output directory in a run TOML means its own folder, so that a run can be moved
-    settings = resolve_lists(settings).with_overrides({"execution.output_dir": ""})
+    settings = resolve_lists(settings)
     if join:
         if settings.data.condition is not None:
             raise SettingsError("join cannot be combined with a condition: join one of the group directories")
