@@ -39,8 +39,13 @@ class Data(_Section):
 
 
 class Spatial(_Section):
-    """How far ligands reach. Lengths are in the unit of the coordinates."""
+    """How far ligands reach. Lengths are in the unit of the coordinates.
 
+    The command line multiplies the coordinates of a file by ``coordinate_scale`` before anything else; the
+    library takes them as they are.
+    """
+
+    coordinate_scale: Positive = 1.0
     radius: Positive = 200.0
     contact_distance: Positive = 50.0
     weighted_ligand_scale_factor: Positive = 1.0
@@ -78,7 +83,7 @@ class Lasso(_Section):
     l1_reg: Penalty = "cv"
     l1_share: Annotated[float, Field(ge=0.0, le=1.0)] = 0.5
     scale_reg: Literal["group_size", "inverse_group_size", "none"] = "group_size"
-    solver: Literal["descent", "fista", "fista_reference"] = "descent"
+    solver: Literal["descent", "fista", "reference"] = "descent"
     n_iter: Annotated[int, Field(ge=1)] | None = None
     tol: Annotated[float, Field(gt=0.0, lt=1.0)] = 1e-6
 
@@ -99,7 +104,14 @@ class Lasso(_Section):
     @property
     def chosen(self) -> bool:
         """Whether the penalty is chosen by cross-validation."""
-        return self.group_reg == "cv"
+        return self.given is None
+
+    @property
+    def given(self) -> tuple[float, float] | None:
+        """Group and L1 penalty when they are numbers."""
+        if self.group_reg == "cv" or self.l1_reg == "cv":
+            return None
+        return self.group_reg, self.l1_reg
 
 
 class Training(_Section):

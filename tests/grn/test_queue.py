@@ -34,8 +34,9 @@ def work(genes):
         write_text(folder / f"{gene}_betadata.csv", gene)
     return Counts(ok=len(genes))
 
+genes = [f"Gene{i}" for i in range(60)]
 with Claims(folder, stale_secs=900) as claims:
-    counts = run_queue([f"Gene{i}" for i in range(60)], run_dir=folder, claims=claims, work=work, progress=Silent())
+    counts = run_queue(genes, run_dir=folder, claims=claims, work=work, progress=Silent())
 print(counts.ok, counts.skipped)
 """
 

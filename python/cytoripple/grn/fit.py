@@ -9,15 +9,16 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse
-from cytoripple.grn.design import column_table
-from cytoripple.grn.modulators import Modulators
-from cytoripple.kernels.ligands import received_ligands
-from cytoripple.kernels.training import BatchFit, SpatialDesign
 from numpy.typing import NDArray
 
+from cytoripple._names import find_genes
 from cytoripple._progress import Progress
+from cytoripple.grn.design import column_table
 from cytoripple.grn.folds import spatial_folds
+from cytoripple.grn.modulators import Modulators
 from cytoripple.grn.plan import Plan
+from cytoripple.kernels.ligands import received_ligands
+from cytoripple.kernels.training import BatchFit, SpatialDesign
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +66,8 @@ class Fitter:
         self.genes = used_genes(plan)
         self._gene_index = {gene: position for position, gene in enumerate(self.genes)}
         self._ligand_index = {ligand: position for position, ligand in enumerate(plan.index.ligands)}
-        self.expression = _take(tissue.expression, tissue.var_names.get_indexer(list(self.genes)))
+        used = find_genes(self.genes, tissue.var_names)
+        self.expression = _take(tissue.expression, used)
         self._targets = _by_column(tissue.expression)
         self._position = {str(name): position for position, name in enumerate(tissue.var_names)}
         self.received, self.received_tfl = receive(plan, progress)
@@ -76,7 +78,7 @@ class Fitter:
             clusters=tissue.clusters,
             n_clusters=len(tissue.cluster_labels),
             received_tfl=self.received_tfl,
-            receptor_mask=None if plan.mask is None else plan.mask.columns(self.genes),
+            receptor_mask=None if plan.mask is None else plan.mask[:, used].astype(np.float64),
             min_expression=settings.grn.min_expression,
             folds=spatial_folds(tissue.xy, n_folds=folds, seed=settings.training.seed, samples=tissue.samples)
             if folds
@@ -95,12 +97,13 @@ class Fitter:
         batch = self._batch(genes)
         lasso = self.plan.settings.lasso
         options: dict[str, Any] = {} if lasso.n_iter is None else {"max_iter": lasso.n_iter}
+        given = lasso.given if kappa is None else None
         fit = self._design.fit(
             batch.y,
             batch.indptr,
             batch.columns,
-            group_reg=None if kappa is not None else lasso.group_reg,
-            l1_reg=None if kappa is not None else lasso.l1_reg,
+            group_reg=given[0] if given else None,
+            l1_reg=given[1] if given else None,
             kappa=kappa,
             l1_share=lasso.l1_share,
             scale_reg=lasso.scale_reg,
@@ -122,6 +125,7 @@ class Fitter:
             batch.columns,
             kappas,
             l1_share=lasso.l1_share,
+            column_mask=batch.mask,
             threads=self.plan.settings.execution.threads,
         )
         return errors
@@ -134,7 +138,7 @@ class Fitter:
             sensed = self._expression(receptor)
             sensed[sensed <= minimum] = 0.0
             if self.plan.mask is not None:
-                sensed *= self.plan.mask.columns([receptor])[:, 0]
+                sensed *= self.plan.mask[:, self._position[receptor]]
             return sensed * self.received[:, self._ligand_index[ligand]]
         if "#" in modulator:
             ligand, _, regulator = modulator.partition("#")
@@ -233,12 +237,12 @@ def receive(plan: Plan, progress: Progress) -> tuple[NDArray[np.float64], NDArra
 
     progress.update(0, 1, "ligands")
     plain = spread(sent)
-    masked = None if plan.mask is None else spread(sent * plan.mask.columns(ligands))
+    masked = None if plan.mask is None else spread(sent * plan.mask[:, find_genes(ligands, tissue.var_names)])
     progress.update(1, 1, "ligands")
     return (plain, None) if masked is None else (masked, plain)
 
 
-def _take(matrix: Any, columns: NDArray[np.intp]) -> Any:
+def _take(matrix: Any, columns: NDArray[np.int64]) -> Any:
     if isinstance(matrix, np.ndarray):
         return np.ascontiguousarray(matrix[:, columns])
     taken = scipy.sparse.csr_matrix(matrix[:, columns])

@@ -71,10 +71,11 @@ def cell_spacing(xy: NDArray[np.float64]) -> float:
 
 
 def _blocks(xy: NDArray[np.float64], spacings: float, n_folds: int) -> NDArray[np.int64]:
-    side = spacings * cell_spacing(xy)
-    if side == 0.0:
-        return np.zeros(len(xy), dtype=np.int64)
     corner = xy.min(axis=0)
+    span = float((xy.max(axis=0) - corner).max())
+    side = max(spacings * cell_spacing(xy), 1e-6 * span)  # clumps of cells must not overflow the block ids
+    if side < 1e-300:
+        return np.zeros(len(xy), dtype=np.int64)
     for _ in range(8):
         cells = np.floor((xy - corner) / side).astype(np.int64)
         _, blocks = np.unique(cells, axis=0, return_inverse=True)

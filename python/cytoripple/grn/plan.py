@@ -9,18 +9,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from cytoripple._anndata import Tissue
-from cytoripple._names import infer_species
+from numpy.typing import NDArray
+
+from cytoripple._anndata import Tissue, cell_thresholds
+from cytoripple._core import __version__
+from cytoripple._errors import InputError
+from cytoripple._names import find_genes, infer_species
+from cytoripple._provenance import hash_array, hash_table, hash_tissue
+from cytoripple._settings import Settings
 from cytoripple.grn.modulators import ModulatorIndex
 from cytoripple.grn.overlap import overlap_report
 from cytoripple.io.network import Network, as_network, read_network
-from numpy.typing import NDArray
-
-from cytoripple._core import __version__
-from cytoripple._errors import GeneMatchError, InputError, did_you_mean
-from cytoripple._provenance import hash_array, hash_table, hash_tissue
-from cytoripple._settings import Settings
-from cytoripple.grn.mask import CellMask, read_mask
 from cytoripple.io.run import RADII_FILE
 
 if TYPE_CHECKING:
@@ -40,7 +39,7 @@ class Plan:
     index: ModulatorIndex
     targets: tuple[str, ...]
     radii: dict[str, float]
-    mask: CellMask | None
+    mask: NDArray[np.bool_] | None
     provenance: dict[str, Any]
 
 
@@ -50,7 +49,7 @@ def plan_training(
     *,
     network: Network | str | Path | pd.DataFrame | None,
     tf_priors: pd.DataFrame | str | Path | None = None,
-    cell_thresholds: pd.DataFrame | NDArray[Any] | None = None,
+    thresholds: pd.DataFrame | None = None,
 ) -> Plan:
     """Check the inputs against each other and decide what will be trained.
 
@@ -65,7 +64,7 @@ def plan_training(
     species = settings.data.species or infer_species(names)
     net = _network(network, settings, species)
     targets = choose_targets(names, settings)
-    mask = read_mask(cell_thresholds, tissue)
+    mask = None if thresholds is None else cell_thresholds(thresholds, tissue, absent=False)
     priors = _priors(tf_priors, settings)
     report = overlap_report(net, tissue.var_names, targets)
     log.info("%s", report.text())
@@ -92,7 +91,7 @@ def plan_training(
     if priors is not None:
         provenance["tf_priors_hash"] = hash_table(priors)
     if mask is not None:
-        provenance["cell_thresholds_hash"] = hash_array(mask.columns(names))
+        provenance["cell_thresholds_hash"] = hash_array(mask)
     _say_small_clusters(tissue)
     return Plan(settings, tissue, index, tuple(targets), radii, mask, provenance)
 
@@ -114,16 +113,7 @@ def choose_targets(names: Sequence[str], settings: Settings) -> list[str]:
                 "%d genes are no targets because their names cannot be file names: %s", len(odd), odd[:5]
             )
     else:
-        known = set(names)
-        unknown = [gene for gene in wanted if gene not in known]
-        if unknown:
-            listed = "; ".join(
-                f"{gene!r}{did_you_mean(gene, known).replace(';', ',')}" for gene in unknown[:10]
-            )
-            raise GeneMatchError(
-                f"{len(unknown)} of {len(wanted)} target genes are not in the data: {listed}. "
-                "Check the spelling"
-            )
+        find_genes(wanted, names, what="target genes")
         odd = [gene for gene in wanted if _unusable(gene)]
         if odd:
             raise InputError(f"target genes {odd[:5]} cannot be file names: rename them without slashes")

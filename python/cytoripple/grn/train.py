@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from cytoripple._anndata import read_tissue
-from cytoripple.io.network import Network
-from numpy.typing import NDArray
-
 from cytoripple._errors import SettingsError
 from cytoripple._progress import Progress, ProgressName
 from cytoripple._settings import Settings
 from cytoripple.grn.conditions import train_conditions
 from cytoripple.grn.plan import resolve_lists
 from cytoripple.grn.session import Inputs, joined_settings, train_tissue
+from cytoripple.io.network import Network
 from cytoripple.io.run import Run
 
 if TYPE_CHECKING:
@@ -37,7 +35,7 @@ def train_grn(
     l1_reg: float | Literal["cv"] = "cv",
     tf_ligand_cutoff: float = 0.15,
     score_threshold: float = 0.2,
-    solver: Literal["descent", "fista", "fista_reference"] = "descent",
+    solver: Literal["descent", "fista", "reference"] = "descent",
     sample_key: str | None = None,
     seed: int = 0,
     threads: int = 0,
@@ -53,7 +51,7 @@ def train_grn(
     extra_modulators: Sequence[str] = (),
     extra_lr: Sequence[str | tuple[str, str]] = (),
     tf_priors: pd.DataFrame | str | Path | None = None,
-    cell_thresholds: pd.DataFrame | NDArray[Any] | None = None,
+    cell_thresholds: pd.DataFrame | None = None,
     condition: str | None = None,
     tol: float = 1e-6,
     max_iter: int | None = None,
@@ -103,7 +101,7 @@ def train_grn(
     score_threshold
         Clusters whose R2 on the training cells is below it get zero coefficients.
     solver
-        ``"descent"`` (coordinate descent), ``"fista"``, or ``"fista_reference"`` with the restart rule of the
+        ``"descent"`` (coordinate descent), ``"fista"``, or ``"reference"`` with the restart rule of the
         reference program.
     sample_key
         Column of ``adata.obs``: cells of different samples never signal to each other.
@@ -124,7 +122,8 @@ def train_grn(
     tf_priors
         Table ``source, target, cell_type``: allowed regulators per cell type.
     cell_thresholds
-        Cells x genes; entries not above 0 neither send nor sense in ligand-receptor columns.
+        Cells x genes with their names; entries not above 0 neither send nor sense in ligand-receptor
+        columns, nor do genes without a column.
     condition
         Column of ``adata.obs``: train every group of cells separately; see `Run.conditions`.
     tol, max_iter, scale_reg
@@ -232,7 +231,7 @@ def train_with(
     network: Network | str | Path | pd.DataFrame | None = None,
     run_dir: str | Path,
     tf_priors: pd.DataFrame | str | Path | None = None,
-    cell_thresholds: pd.DataFrame | NDArray[Any] | None = None,
+    cell_thresholds: pd.DataFrame | None = None,
     join: bool = False,
     progress: ProgressName | Progress | None = None,
 ) -> Run:

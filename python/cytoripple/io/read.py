@@ -78,8 +78,9 @@ def _load(path: Path) -> AnnData:
             adata = anndata.read_zarr(path) if path.is_dir() else anndata.read_h5ad(path)
     except (OSError, KeyError, ValueError, TypeError, RuntimeError, AttributeError) as error:
         raise FileError(
-            f"{path} cannot be read to its end: it is truncated or damaged, expected a complete AnnData file. "
-            f"Copy or write it again. ({type(error).__name__}: {_short(error)})"
+            f"{path} cannot be read to its end: it is truncated or damaged, "
+            f"expected a complete AnnData file. Copy or write it again. "
+            f"({type(error).__name__}: {_short(error)})"
         ) from error
     return adata
 
@@ -143,8 +144,9 @@ def _check_hdf5(path: Path) -> None:
     if not {"obs", "var"} <= set(keys):
         loader = "scanpy.read_10x_h5" if "matrix" in keys else "the program that wrote it"
         raise FileError(
-            f"{path} is an HDF5 file with {', '.join(map(repr, keys[:8])) or 'nothing'} in it, expected the obs "
-            f"and var of an .h5ad file: read it with {loader} and save it with adata.write_h5ad"
+            f"{path} is an HDF5 file with {', '.join(map(repr, keys[:8])) or 'nothing'} in it, "
+            f"expected the obs and var of an .h5ad file: read it with {loader} "
+            "and save it with adata.write_h5ad"
         )
 
 

@@ -113,8 +113,8 @@ def _original(adata: AnnData, key: str, key_added: str) -> NDArray[np.float64]:
         return stored
     raise CoordinatesError(
         f"obsm[{key_added!r}] already holds coordinates that do not lead to obsm[{key!r}], "
-        f"expected none or those of an earlier call: they were rescaled by other means. Leave them, or delete it to rescale again, "
-        f"del adata.obsm[{key_added!r}]"
+        f"expected none or those of an earlier call: they were rescaled by other means. "
+        f"Leave them, or delete it to rescale again, del adata.obsm[{key_added!r}]"
     )
 
 

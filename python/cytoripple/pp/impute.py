@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 from cytoripple import _anndata, _labels, _matrix
 from cytoripple._errors import ClusterError, InputError
@@ -83,8 +82,8 @@ def impute(
     ``None``, or a modified copy when ``copy=True``. Adds
 
     ``adata.layers[key_added]``
-        float32, dense: 4 bytes x cells x genes. Beside it the work needs the expression of one cluster and
-        two blocks of 32 MiB.
+        float32, dense: 4 bytes x cells x genes. Beside it the work needs the expression of one cluster, its
+        neighbor graph and two blocks of 32 MiB.
     ``adata.uns[key_added]``
         Function, version, parameters, seconds.
 
@@ -184,12 +183,12 @@ def _impute_parts(
     progress: Progress,
 ) -> tuple[NDArray[np.float32], list[str]]:
     """Smoothed expression, and the groups that were too small for it with their sizes."""
-    values = values.tocsr() if sparse.issparse(values) else values
+    values = values if isinstance(values, np.ndarray) else values.tocsr()
     result = np.empty(values.shape, dtype=np.float32)
     kept = []
     for part, label in enumerate(labels):
         cells = np.flatnonzero(parts == part)
-        expression = _matrix.as_float64(values[cells], name)
+        expression = _matrix.as_float64(values[cells], name).astype(np.float32)
         if len(cells) > recipe.n_neighbors:
             points = _smoothing.principal_components(expression, recipe.n_components, recipe.seed)
             build = _smoothing.diffusion_weights if recipe.method == "diffusion" else _smoothing.knn_weights
