@@ -58,7 +58,7 @@ def run_demo(flags: Mapping[str, Any], shell: Shell) -> None:
 
 def _toy(flags: Mapping[str, Any], shell: Shell) -> tuple[AnnData, Network, Settings, list[str]]:
     """Make the synthetic tissue and settings that fit it."""
-    from cytoripple import datasets, pp
+    from cytoripple import datasets
 
     toy = datasets.toy_tissue(n_cells=1200, n_genes=80, seed=0)
     adata, network = toy.adata, toy.network
