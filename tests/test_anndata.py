@@ -10,13 +10,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from anndata import AnnData
+from cytoripple._anndata import cell_thresholds, input_hash, looks_like_counts, read_tissue
+from cytoripple._errors import ClusterError, CoordinatesError, GeneMatchError, InputError, LayerError
+from cytoripple._names import find_genes, infer_species
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from cytoripple._anndata import cell_thresholds, input_hash, looks_like_counts, read_tissue
-from cytoripple._errors import ClusterError, CoordinatesError, GeneMatchError, InputError, LayerError
-from cytoripple._names import find_genes, infer_species
 from tests.conftest import real_file
 
 GENES = ["Sox2", "Pax6", "Wnt5a", "Fzd1", "Actb"]
@@ -136,7 +136,7 @@ def test_three_columns_are_used_only_when_asked_for() -> None:
     assert read(adata).xy.shape == (12, 2)
     assert read(adata, spatial_dims=3).xy.shape == (12, 3)
     adata.obsm["spatial"] = np.zeros((12, 4))
-    with pytest.raises(CoordinatesError, match="4 columns, expected exactly 3"):
+    with pytest.raises(CoordinatesError, match=r"4 columns, expected exactly 3"):
         read(adata, spatial_dims=3)
 
 
@@ -252,7 +252,7 @@ def test_a_missing_layer_lists_at_most_twenty_others() -> None:
     adata = tissue()
     for i in range(30):
         adata.layers[f"layer_{i:02d}"] = adata.X
-    with pytest.raises(LayerError, match="adata has no layer 'lug'; nearest: 'log'") as caught:
+    with pytest.raises(LayerError, match=r"adata has no layer 'lug'; nearest: 'log'") as caught:
         read(adata, layer="lug")
     assert str(caught.value).count("'layer_") == 19
     with pytest.raises(LayerError, match=r"Make it: ct.pp.normalize\(adata\), then ct.pp.impute"):
@@ -267,11 +267,11 @@ def test_a_missing_column_lists_at_most_twenty_five_others() -> None:
     for i in range(30):
         adata.obs[f"column_{i:02d}"] = 1
     with pytest.raises(
-        ClusterError, match="no column 'cel_type'; nearest: 'cell_type'.*cluster_key='cell_type'"
+        ClusterError, match=r"no column 'cel_type'; nearest: 'cell_type'.*cluster_key='cell_type'"
     ) as caught:
         read(adata, cluster_key="cel_type")
     assert str(caught.value).count("'column_") == 23
-    with pytest.raises(InputError, match="no column 'slide'.*sample_key="):
+    with pytest.raises(InputError, match=r"no column 'slide'.*sample_key="):
         read(adata, sample_key="slide")
 
 
@@ -283,7 +283,7 @@ def test_a_section_without_a_name_is_an_error() -> None:
 
 
 def test_a_wrong_spatial_key_offers_the_nearest() -> None:
-    with pytest.raises(CoordinatesError, match="'spatal'; nearest: 'spatial'; keys: 'spatial'"):
+    with pytest.raises(CoordinatesError, match=r"'spatal'; nearest: 'spatial'; keys: 'spatial'"):
         read(tissue(), spatial_key="spatal")
 
 
@@ -303,7 +303,7 @@ def test_repeated_names_are_refused_with_the_line_that_repairs_them(axis: str) -
 
 @pytest.mark.parametrize("part", [(slice(0), slice(None)), (slice(None), slice(0))])
 def test_data_without_cells_or_genes_is_refused(part: tuple[slice, slice]) -> None:
-    with pytest.raises(InputError, match="expected at least one of each"):
+    with pytest.raises(InputError, match=r"expected at least one of each"):
         read(tissue()[part].copy())
 
 
@@ -355,12 +355,12 @@ def test_thresholds_become_a_mask_over_all_cells_and_genes() -> None:
     assert cell_thresholds(adata, result, absent=False) is None
     adata.uns["cell_thresholds"] = table
     np.testing.assert_array_equal(cell_thresholds(adata, result, absent=False), trained)
-    with pytest.raises(InputError, match="lacks, or repeats, some of the 3 cells"):
+    with pytest.raises(InputError, match=r"lacks, or repeats, some of the 3 cells"):
         cell_thresholds(table.iloc[:2], result, absent=False)
-    with pytest.raises(InputError, match="1 NaN values"):
+    with pytest.raises(InputError, match=r"1 NaN values"):
         cell_thresholds(table.replace(0.1, np.nan), result, absent=False)
     adata.uns["cell_thresholds"] = {"a": 1}
-    with pytest.raises(InputError, match="is a dict, expected a data frame"):
+    with pytest.raises(InputError, match=r"is a dict, expected a data frame"):
         cell_thresholds(adata, result, absent=False)
 
 

@@ -19,3 +19,54 @@ def nearest_neighbors(
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Find the nearest other cells inside groups: indices and distances, cells x k."""
+
+# Sparse group lasso
+
+def sparse_group_lasso(
+    x: NDArray[np.float64],
+    y: NDArray[np.float64],
+    groups: NDArray[np.int64],
+    group_reg: NDArray[np.float64],
+    scale_reg: str,
+    l1_reg: float,
+    fit_intercept: bool,
+    tol: float,
+    solver: str,
+    max_iter: int | None,
+    warm_start: NDArray[np.float64] | None,
+    *,
+    threads: int = 0,
+) -> tuple[NDArray[np.float64], float, float, float, int, bool, str, float, NDArray[np.float64]]:
+    """Coefficients, intercept, objective, gap, iterations, converged, rule, KKT residual, lambda_max."""
+
+# received ligands
+
+class ReceivedPlan:
+    """Plan on fixed coordinates, reusable for any expression."""
+
+    def __new__(
+        cls,
+        xy: NDArray[np.float64],
+        sigma: float,
+        cutoff: float,
+        method: str,
+        rtol: float,
+        factor: float,
+        samples: NDArray[np.int64] | None = None,
+        n_ligands: int = 50,
+        threads: int = 0,
+    ) -> ReceivedPlan: ...
+    def apply(
+        self,
+        ligands: NDArray[np.float64],
+        scale: float = 1.0,
+        *,
+        threads: int = 0,
+        progress: Callable[[int, int], object] | None = None,
+    ) -> NDArray[np.float64]: ...
+    @property
+    def method(self) -> str: ...
+    @property
+    def error_bound(self) -> float: ...
+    @property
+    def n_cells(self) -> int: ...

@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from anndata import AnnData
-
 from cytoripple import io
 from cytoripple._errors import FileError
+
 from tests.conftest import real_file
 
 
@@ -66,7 +66,7 @@ def _sentence(path: Path) -> str:
 
 def test_a_missing_file_offers_the_nearest(adata: AnnData, tmp_path: Path) -> None:
     adata.write_h5ad(tmp_path / "tissue.h5ad")
-    with pytest.raises(FileNotFoundError, match="does not exist; nearest: 'tissue.h5ad'"):
+    with pytest.raises(FileNotFoundError, match=r"does not exist; nearest: 'tissue.h5ad'"):
         io.read(tmp_path / "tisue.h5ad")
     assert "nor does its directory" in _sentence(tmp_path / "nowhere" / "tissue.h5ad")
 

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from anndata import AnnData
-
 from cytoripple import io, pp
 from cytoripple._errors import CoordinatesError, InputError
+
 from tests.conftest import real_file
 
 
@@ -54,7 +54,7 @@ def test_originals_of_another_program_are_not_overwritten() -> None:
     adata = grid(0.5)
     pp.rescale_coordinates(adata)
     adata.obsm["spatial"] = adata.obsm["spatial"] + 1.0  # moved since
-    with pytest.raises(CoordinatesError, match="already holds coordinates"):
+    with pytest.raises(CoordinatesError, match=r"already holds coordinates"):
         pp.rescale_coordinates(adata)
 
 
@@ -97,7 +97,7 @@ def test_what_cannot_be_rescaled_is_said() -> None:
         with pytest.raises(error, match=sentence):
             pp.rescale_coordinates(adata, **arguments)
     adata.obsm["spatial"][:] = 1.0
-    with pytest.raises(CoordinatesError, match="scale=1.0"):
+    with pytest.raises(CoordinatesError, match=r"scale=1.0"):
         pp.rescale_coordinates(adata)
     assert list(adata.obsm) == ["spatial"]
 

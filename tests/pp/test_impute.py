@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from anndata import AnnData
-from scipy import sparse
-
 from cytoripple import io, pp
 from cytoripple._errors import ClusterError, InputError, LayerError
 from cytoripple.pp._smoothing import principal_components, smooth
+from scipy import sparse
+
 from tests.conftest import real_file
 from tests.oracles.neighbors import diffuse, nearest
 
@@ -71,7 +71,9 @@ def test_a_group_does_not_see_the_others(adata: AnnData, method: str, keys: dict
 def test_sparse_and_dense_layers_give_the_same(adata: AnnData, form: type, whole: bool) -> None:
     """With whole numbers many distances are equal, and their order must not hang on rounding."""
     if whole:
-        adata.layers["normalized_count"] = np.log1p(np.round(adata.layers["normalized_count"]))
+        adata.layers["normalized_count"] = np.log1p(
+            np.round(adata.layers["normalized_count"]), dtype=np.float32
+        )
     pp.impute(adata, cluster_key="kind", key_added="dense")
     adata.layers["packed"] = form(adata.layers["normalized_count"])
     pp.impute(adata, cluster_key="kind", layer="packed")

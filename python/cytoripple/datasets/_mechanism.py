@@ -168,11 +168,11 @@ class Mechanism:
         arriving[:, secreted] = self.secreted_kernel @ expression[:, secreted]
         return arriving
 
-    def _follow(self, expression: NDArray[np.float64]) -> NDArray[np.float64]:
-        arriving = self.received(expression)
-        squared = expression**2
+    def _follow(self, now: NDArray[np.float64]) -> NDArray[np.float64]:
+        arriving = self.received(now)
+        squared = now**2
         factors = squared / (1 + squared)
-        bound = arriving[:, self.wiring.lr_pairs[:, 0]] * expression[:, self.wiring.lr_pairs[:, 1]]
+        bound = arriving[:, self.wiring.lr_pairs[:, 0]] * now[:, self.wiring.lr_pairs[:, 1]]
         sensed = arriving[:, self.wiring.tfl_pairs[:, 0]]
         features = np.hstack(
             [
@@ -185,7 +185,8 @@ class Mechanism:
         for cluster, weights in enumerate(self.wiring.weights):
             cells = self.clusters == cluster
             drive[cells] += features[cells] @ weights
-        return _MAXIMUM * self.variation / (1 + np.exp(-drive))
+        expression: NDArray[np.float64] = _MAXIMUM * self.variation / (1 + np.exp(-drive))
+        return expression
 
 
 def kernel(xy: NDArray[np.float64], radius: float) -> Any:

@@ -246,7 +246,7 @@ def _measure(
     )
     obs = pd.DataFrame(
         {
-            "cell_type": pd.Categorical.from_codes(cell_type, list(CELL_TYPES)),
+            "cell_type": pd.Categorical([CELL_TYPES[kind] for kind in cell_type], categories=CELL_TYPES),
             "cell_type_int": cell_type,
             "domain": pd.Categorical(domain, categories=sorted(_DOMAINS)),
         },

@@ -63,11 +63,11 @@ def _read_arrow(path: Path) -> tuple[pa.Table, Columns]:
 
 
 def _read_ipc(path: Path) -> pa.Table:
-    with pa.OSFile(str(path)) as source:
-        if source.read(6) == b"ARROW1":
-            return pa.ipc.open_file(source).read_all()
-    with pa.OSFile(str(path)) as source:
-        return pa.ipc.open_stream(source).read_all()
+    data = pa.py_buffer(path.read_bytes())
+    options = pa.ipc.IpcReadOptions(use_threads=False)  # the files themselves are read in parallel
+    if data.slice(0, 6).to_pybytes() == b"ARROW1":
+        return pa.ipc.open_file(data, options=options).read_all()
+    return pa.ipc.open_stream(data, options=options).read_all()
 
 
 def _stored_index(schema: pa.Schema) -> str | None:
@@ -104,26 +104,31 @@ def _contents(table: pa.Table, columns: Columns, *, typed: bool) -> Contents:
         raise InputError("there are no rows")
     keys = _keys(table, columns, typed=typed)
     names = [*([columns.intercept] if columns.intercept else []), *columns.coefficients]
-    values = np.zeros((table.num_rows, len(names)))
-    n_nulls = 0
-    for position, name in enumerate(names):
-        values[:, position], missing = _coefficients(table.column(name), name)
-        n_nulls += missing
-    start = 1 if columns.intercept else 0
-    intercept = values[:, 0].copy() if columns.intercept else np.zeros(table.num_rows)
-    return Contents(columns, keys, intercept, np.ascontiguousarray(values[:, start:]), n_nulls)
-
-
-def _coefficients(column: Any, name: str) -> tuple[NDArray[np.float64], int]:
-    kind = column.type
-    if not (pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_null(kind)):
-        raise InputError(f"column {name!r} holds {kind}: coefficients must be numbers")
-    values = np.array(column.cast(pa.float64()).to_numpy(), dtype=np.float64)  # nulls come as NaN
-    if np.isinf(values).any():
-        raise InputError(f"column {name!r} holds an infinite coefficient")
+    values = _coefficients(table.select(names))
     missing = np.isnan(values)
     values[missing] = 0.0
-    return values, int(missing.sum())
+    start = 1 if columns.intercept else 0
+    intercept = values[:, 0].copy() if columns.intercept else np.zeros(table.num_rows)
+    betas = np.ascontiguousarray(values[:, start:])
+    return Contents(columns, keys, intercept, betas, int(missing.sum()))
+
+
+def _coefficients(table: pa.Table) -> NDArray[np.float64]:
+    """Coefficient columns as a matrix; missing ones are NaN."""
+    for name, kind in zip(table.column_names, table.schema.types, strict=True):
+        if not (pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_null(kind)):
+            raise InputError(f"column {name!r} holds {kind}: coefficients must be numbers")
+    if table.num_columns == 0:
+        return np.zeros((table.num_rows, 0))
+    if any(kind != pa.float64() for kind in table.schema.types):
+        table = table.cast(pa.schema([pa.field(name, pa.float64()) for name in table.column_names]))
+    batch = table.combine_chunks().to_batches()[0]
+    values: NDArray[np.float64] = np.array(batch.to_tensor(null_to_nan=True).to_numpy())
+    infinite = np.isinf(values).any(axis=0)
+    if infinite.any():
+        name = table.column_names[int(np.argmax(infinite))]
+        raise InputError(f"column {name!r} holds an infinite coefficient")
+    return values
 
 
 def _keys(table: pa.Table, columns: Columns, *, typed: bool) -> tuple[str, ...]:

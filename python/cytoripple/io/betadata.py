@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 
 from cytoripple._errors import InputError, did_you_mean
 from cytoripple._provenance import atomic_path
-from cytoripple._provenance import atomic_path
 from cytoripple.io._beta_columns import KeyKind, split
 from cytoripple.io._beta_files import read_contents
 

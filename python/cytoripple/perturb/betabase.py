@@ -17,17 +17,17 @@ from cytoripple.perturb.rows import Missing, RowMap
 
 if TYPE_CHECKING:
     import pandas as pd
+
     from cytoripple._anndata import Tissue
     from cytoripple.io.run import Run
-
     from cytoripple.perturb.interactions import Aggregate
 
 
 class Betabase:
     """Coefficients of all targets of a run.
 
-    Made by `Betabase.open` or `Betabase.from_folder`; keep it to simulate several perturbations without reading
-    the files again.
+    Made by `Betabase.open` or `Betabase.from_folder`; keep it to simulate several perturbations without
+    reading the files again.
 
     Attributes
     ----------
@@ -80,8 +80,9 @@ class Betabase:
         on_error
             ``"skip"`` leaves unreadable files out.
         **keywords
-            What a plain folder does not record: `layer`, `cluster_key`, `spatial_key`, `sample_key`, `kernel`,
-            `scale_factor`, `radii`, `radius`, `contact_distance`. A run refuses values that differ from its own.
+            What a plain folder does not record: `layer`, `cluster_key`, `spatial_key`, `sample_key`,
+            `kernel`, `scale_factor`, `radii`, `radius`, `contact_distance`. A run refuses values that differ
+            from its own.
 
         Raises
         ------
@@ -225,9 +226,8 @@ class Betabase:
 
 
 def _run_of(run: Run | str | Path) -> Run | None:
-    from cytoripple.io.run import RUN_FILE, Run, open_run
-
     from cytoripple import _reference_settings as reference
+    from cytoripple.io.run import RUN_FILE, Run, open_run
 
     if isinstance(run, Run):
         return run

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,8 +18,9 @@ from cytoripple.io.betadata import BetaTable
 if TYPE_CHECKING:
     from cytoripple._anndata import Tissue
     from cytoripple.kernels.perturb import RegulatoryModel, TargetModel
-
     from cytoripple.perturb.rows import RowMap
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -55,9 +57,8 @@ class LoadReport:
         if self.missing_targets:
             lines.append(f"targets that are not in the data, not used: {some(self.missing_targets)}")
         if self.missing_modulators:
-            lines.append(
-                f"modulators that are not in the data, taken as not expressed: {some(self.missing_modulators)}"
-            )
+            names = some(self.missing_modulators)
+            lines.append(f"modulators that are not in the data, taken as not expressed: {names}")
         if self.ligands_without_radius:
             lines.append(f"ligands without a radius, received by nobody: {some(self.ligands_without_radius)}")
         if self.cells_without_row:
@@ -66,6 +67,12 @@ class LoadReport:
         if self.n_nulls:
             lines.append(f"missing coefficients read as 0: {self.n_nulls}")
         return "\n".join(lines)
+
+    def log(self) -> None:
+        """Say what was found: as a warning when coefficients lose their effect."""
+        lost = self.missing_targets or self.missing_modulators or self.cells_without_row or self.skipped
+        if self.text():
+            log.log(logging.WARNING if lost else logging.INFO, "%s", self.text())
 
 
 @dataclass(frozen=True)
@@ -126,8 +133,8 @@ def bind(
     used = [table for table in tables if table.gene in measured]
     if not used:
         raise GeneMatchError(
-            f"none of the {len(tables)} targets ({some(table.gene for table in tables)}) is a gene of the data: "
-            "give the data of the training, or use the same gene names on both sides"
+            f"none of the {len(tables)} targets ({some(table.gene for table in tables)}) is a gene of the "
+            "data: give the data of the training, or use the same gene names on both sides"
         )
     wanted = {gene for table in used for gene in (table.gene, *table.modulator_genes)} | set(with_genes)
     genes = sorted(wanted & measured.keys(), key=measured.__getitem__)

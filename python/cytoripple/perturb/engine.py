@@ -50,7 +50,9 @@ class Options:
         if self.preset not in PRESETS:
             raise InputError(f"preset is {self.preset!r}: expected one of {', '.join(PRESETS)}")
         if self.n_propagation != int(self.n_propagation) or self.n_propagation < 0:
-            raise InputError(f"n_propagation is {self.n_propagation}: give a whole number of steps, 0 or more")
+            raise InputError(
+                f"n_propagation is {self.n_propagation}: give a whole number of steps, 0 or more"
+            )
         if not np.isfinite(self.beta_scale_factor):
             raise InputError(f"beta_scale_factor is {self.beta_scale_factor}: give a finite number")
         if self.beta_cap is not None and not (np.isfinite(self.beta_cap) and self.beta_cap > 0):
@@ -65,14 +67,14 @@ class Request:
     ----------
     genes
         Perturbed genes.
-    values
+    levels
         (genes,), what they are set to.
     cells
         (cells, genes), where.
     """
 
     genes: tuple[str, ...]
-    values: NDArray[np.float64]
+    levels: NDArray[np.float64]
     cells: NDArray[np.bool_]
 
 
@@ -161,8 +163,8 @@ def request(targets: Mapping[str, float], cells: Scope | Mapping[str, Scope], ti
         chosen = [select_cells(scopes.get(gene), tissue) for gene in targets]
     else:
         chosen = [select_cells(cells, tissue)] * len(targets)
-    values = np.array([float(value) for value in targets.values()])
-    return Request(tuple(targets), values, np.column_stack(chosen))
+    levels = np.array([float(value) for value in targets.values()])
+    return Request(tuple(targets), levels, np.column_stack(chosen))
 
 
 def thresholds(
@@ -179,7 +181,7 @@ def thresholds(
 
     if table is None:
         if fitted.thresholds_hash is not None and preset != "rust":
-            raise RunError(f"{fitted.source} was trained with cell thresholds: give the same table as cell_thresholds")
+            raise RunError(f"{fitted.source} was trained with cell_thresholds: give the same table")
         return None
     if preset == "rust":
         log.info("preset 'rust' has no cell thresholds: the table is not used")
@@ -228,8 +230,7 @@ def simulate(
 ) -> Outcome:
     """Run the propagation on the genes that take part."""
     bound = base.bind(tissue, with_genes=wanted.genes)
-    if bound.report.text():
-        log.warning("%s", bound.report.text())
+    bound.report.log()
     signals = plan_signals(bound, base.fitted, tissue, options)
     expression = bound.expression(tissue)
     clock.lap("prepare")
@@ -237,7 +238,7 @@ def simulate(
     simulated, _ = bound.model.perturb(
         expression,
         np.array([axis[gene] for gene in wanted.genes], dtype=np.int64),
-        wanted.values,
+        wanted.levels,
         wanted.cells,
         signals=signals,
         scale_factor=base.fitted.scale_factor or 1.0,

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import sparse
 
 from cytoripple._errors import InputError
+from cytoripple._matrix import dense
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -55,21 +55,23 @@ def write_feather(adata: AnnData, path: str | Path, *, key: str = "perturbation"
     record = adata.uns[key]
     path = Path(path).expanduser()
     if path.suffix != ".feather":
-        genes = [str(gene) for gene in record["targets"]]
-        name = genes[0].translate(_FORBIDDEN) if len(genes) == 1 else "joint"
+        targets = [str(gene) for gene in record["targets"]]
+        name = targets[0].translate(_FORBIDDEN) if len(targets) == 1 else "joint"
         path = path / f"{name}_perturb_expr.feather"
     if not path.parent.is_dir():
         raise InputError(f"{path.parent} is not a folder: make it first")
-    fields = [pa.field("CellID", pa.string()), *(pa.field(str(gene), pa.float64()) for gene in adata.var_names)]
+    fields = [
+        pa.field("CellID", pa.string()),
+        *(pa.field(str(gene), pa.float64()) for gene in adata.var_names),
+    ]
     settings = json.dumps(_plain(record), ensure_ascii=False)
     schema = pa.schema(fields, metadata={"cytoripple": settings})
     options = pa.ipc.IpcWriteOptions(compression="lz4")
     with atomic_path(path) as temporary, pa.ipc.new_file(str(temporary), schema, options=options) as file:
-        matrix = adata.layers[key]
+        matrix: Any = adata.layers[key]
         for start in range(0, adata.n_obs, _ROWS):
             rows = matrix[start : start + _ROWS]
-            dense = rows.toarray() if sparse.issparse(rows) else np.asarray(rows)
-            columns = np.ascontiguousarray(dense.T, dtype=np.float64)
+            columns = np.ascontiguousarray(dense(rows).T, dtype=np.float64)
             names = pa.array(adata.obs_names[start : start + _ROWS].astype(str), type=pa.string())
             file.write_batch(pa.record_batch([names, *map(pa.array, columns)], schema=schema))
     return path

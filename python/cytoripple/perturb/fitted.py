@@ -145,8 +145,8 @@ class Fitted:
             stored = self.radius_of(ligand)
             if radius != stored:
                 raise RunError(
-                    f"{self.source} was trained with radius {stored} of ligand {ligand!r} and {radius} is asked: "
-                    "leave radii out"
+                    f"{self.source} was trained with radius {stored} of ligand {ligand!r} and {radius} is "
+                    "asked: leave radii out"
                 )
 
     def radius_of(self, ligand: str) -> float | None:
@@ -197,7 +197,7 @@ class Fitted:
 
         if self.input_hash is not None and hash_tissue(tissue) != self.input_hash:
             raise RunError(
-                f"{self.source} was trained on another data set (names, coordinates, clusters or values of layer "
-                f"{self.layer!r} differ): give the AnnData of the training, or load the coefficients for use on "
-                "other data with cytoripple.perturb.Betabase.from_folder"
+                f"{self.source} was trained on another data set (names, coordinates, clusters or values of "
+                f"layer {self.layer!r} differ): give the AnnData of the training, or load the coefficients "
+                "for use on other data with cytoripple.perturb.Betabase.from_folder"
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -96,6 +97,6 @@ def _aggregate(betas: NDArray[np.float64], how: Aggregate) -> NDArray[np.float64
     if how in ("positive", "negative"):
         chosen = betas > 0 if how == "positive" else betas < 0
         total = np.where(chosen, betas, 0.0).sum(axis=0)
-        return total / np.maximum(chosen.sum(axis=0), 1)
-    function = {"mean": np.mean, "min": np.min, "max": np.max, "sum": np.sum}[how]
-    return np.asarray(function(betas, axis=0), dtype=np.float64)
+        return np.asarray(total / np.maximum(chosen.sum(axis=0), 1), dtype=np.float64)
+    summaries: dict[str, Callable[..., Any]] = {"mean": np.mean, "min": np.min, "max": np.max, "sum": np.sum}
+    return np.asarray(summaries[how](betas, axis=0), dtype=np.float64)

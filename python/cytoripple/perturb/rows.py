@@ -12,7 +12,6 @@ from cytoripple._errors import ClusterError, InputError
 
 if TYPE_CHECKING:
     from cytoripple._anndata import Tissue
-
     from cytoripple.io.betadata import BetaTable
 
 Missing = Literal["error", "zero"]
@@ -71,8 +70,8 @@ class RowMap:
                 else "it has no row keys: name its first column Cluster or CellID"
             )
             raise InputError(
-                f"{table.source} has no row for {len(lost)} of {len(rows)} cells ({', '.join(map(repr, lost[:3]))}): "
-                f"{advice}"
+                f"{table.source} has no row for {len(lost)} of {len(rows)} cells "
+                f"({', '.join(map(repr, lost[:3]))}): {advice}"
             )
         return rows
 
@@ -84,9 +83,9 @@ class RowMap:
         if lost and self._missing == "error":
             labels = [self._tissue.cluster_labels[cluster] for cluster in lost]
             raise ClusterError(
-                f"{table.source} has rows for {_some(table.keys)} but none for the clusters {_some(labels)} of "
-                f'obs[{self._tissue.cluster_key!r}]: give the column of the training, or missing="zero" to let '
-                "their coefficients be 0"
+                f"{table.source} has rows for {_some(table.keys)} but none for the clusters {_some(labels)} "
+                f"of obs[{self._tissue.cluster_key!r}]: give the column of the training, or "
+                'missing="zero" to let their coefficients be 0'
             )
         lookup = np.full(int(present.max()) + 1, -1, dtype=np.int64)
         for cluster in present.tolist():
@@ -113,7 +112,7 @@ class RowMap:
         raise ClusterError(
             f"the row keys {_some(table.keys)} of {table.source} fit labels and numbers of "
             f"obs[{self._tissue.cluster_key!r}]: make it whole numbers, e.g. "
-            f"adata.obs[{self._tissue.cluster_key!r}].astype(int), or open the run directory with its run file"
+            f"adata.obs[{self._tissue.cluster_key!r}].astype(int), or open a run directory with its run file"
         )
 
 

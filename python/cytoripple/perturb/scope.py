@@ -15,9 +15,11 @@ from cytoripple._errors import InputError, did_you_mean
 
 if TYPE_CHECKING:
     import pandas as pd
+
     from cytoripple._anndata import Tissue
 
-Scope: TypeAlias = "None | str | Sequence[str] | Sequence[int] | NDArray[Any] | pd.Series[Any] | pd.Index[Any] | tuple[Path, str]"
+Names: TypeAlias = "str | Sequence[str] | Sequence[int] | pd.Series[Any] | pd.Index[Any]"
+Scope: TypeAlias = "Names | NDArray[Any] | tuple[Path, str] | None"
 
 
 def select_cells(cells: Scope, tissue: Tissue) -> NDArray[np.bool_]:
@@ -52,7 +54,7 @@ def _mask(cells: Scope, tissue: Tissue) -> NDArray[np.bool_]:
         return np.ones(n, dtype=bool)
     if isinstance(cells, tuple) and len(cells) == 2 and isinstance(cells[0], Path):
         return tissue.obs_names.isin(read_cells_csv(cells[0], tissue.obs_names, str(cells[1])))
-    index = getattr(cells, "index", None)
+    index: Any = getattr(cells, "index", None)
     if hasattr(index, "equals") and not index.equals(tissue.obs_names):
         raise InputError("cells is a Series whose index is not adata.obs_names: give cells.to_numpy()")
     values: NDArray[Any] = np.asarray([cells] if isinstance(cells, str) else cells)
@@ -134,8 +136,7 @@ def read_cells_csv(path: Path, obs_names: pd.Index[Any], column: str) -> list[st
         for place, name in enumerate(row):
             if name and name not in known:
                 where = repr(header[place]) if place < len(header) else f"number {place + 1}"
-                raise InputError(
-                    f"{path}, column {where}, line {line}: {name!r} is not an obs name{did_you_mean(name, known)}"
-                )
+                near = did_you_mean(name, known)
+                raise InputError(f"{path}, column {where}, line {line}: {name!r} is not an obs name{near}")
     place = header.index(column)
     return list(dict.fromkeys(row[place] for row in rows[1:] if place < len(row) and row[place]))

@@ -42,8 +42,8 @@ def plan_signals(
 
     if bound.ligands and fitted.radii is None and fitted.radius is None:
         raise InputError(
-            f"{fitted.source} does not record how far ligands reach: give radii={{'{bound.ligands[0]}': 200.0, ...}}, "
-            "or radius for one distance"
+            f"{fitted.source} does not record how far ligands reach: give "
+            f"radii={{{bound.ligands[0]!r}: 200.0, ...}}, or radius for one distance"
         )
     groups: dict[float, list[int]] = {}
     for place, ligand in enumerate(bound.ligands):
@@ -96,7 +96,9 @@ def given_signal(name: str, table: pd.DataFrame, bound: BoundModel, tissue: Tiss
         raise InputError(f"{name} lacks {len(lost)} cells, e.g. {lost[0]!r}: its index must be the obs names")
     for ligand in bound.ligands:
         if ligand not in table.columns:
-            raise InputError(f"{name} has no column {ligand!r}{did_you_mean(ligand, map(str, table.columns))}")
+            raise InputError(
+                f"{name} has no column {ligand!r}{did_you_mean(ligand, map(str, table.columns))}"
+            )
     values = table.loc[tissue.obs_names, list(bound.ligands)].to_numpy(dtype=np.float64)
     if not np.isfinite(values).all():
         raise InputError(f"{name} holds NaN or infinite values")

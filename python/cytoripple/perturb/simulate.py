@@ -13,8 +13,17 @@ from numpy.typing import NDArray
 
 from cytoripple._progress import Progress, ProgressName, showing
 from cytoripple.perturb.betabase import Betabase
-from cytoripple.perturb.engine import Clock, Options, Outcome, Request, allowed, check_targets, request
-from cytoripple.perturb.engine import simulate, thresholds
+from cytoripple.perturb.engine import (
+    Clock,
+    Options,
+    Outcome,
+    Request,
+    allowed,
+    check_targets,
+    request,
+    simulate,
+    thresholds,
+)
 from cytoripple.perturb.fitted import Kernel, Preset
 from cytoripple.perturb.scope import Scope
 from cytoripple.perturb.signals import MIN_EXPRESSION, given_signal, plan_signals, received
@@ -25,6 +34,7 @@ if TYPE_CHECKING:
 
     from cytoripple._anndata import Tissue
     from cytoripple.io.run import Run
+    from cytoripple.perturb.bind import BoundModel
 
 log = logging.getLogger(__name__)
 
@@ -74,9 +84,9 @@ def perturb(
         Steps of propagation. After n steps a gene carries every regulatory path of at most n edges from the
         targets; 0 only sets the targets.
     preset
-        ``"cytoripple"``: targets stay at their value in all steps, ligand signals follow the change. ``"python"`` and
-        ``"rust"``: the rules of the two implementations of SpaceTravLR, with their kernel where none is recorded;
-        ``"rust"`` ignores `cell_thresholds`.
+        ``"cytoripple"``: targets stay at their value in all steps, ligand signals follow the change.
+        ``"python"`` and ``"rust"``: the rules of the two implementations of SpaceTravLR, with their kernel
+        where none is recorded; ``"rust"`` ignores `cell_thresholds`.
     ligand_method, rtol
         How received ligands are computed and their relative error, see `cytoripple.kernels.received_ligands`.
     key_added
@@ -91,9 +101,9 @@ def perturb(
     allowed_tfs
         TFs that may act on a target, by target; other targets are not restricted.
     cluster_key, layer, spatial_key, sample_key, radii, radius, contact_distance, kernel, scale_factor
-        What a plain folder does not record, see `Betabase.open`. `radii` gives the radius of each ligand, `radius`
-        one for all, both in units of the coordinates; `contact_distance` is the cut-off of the kernel
-        ``gaussian_cutoff``.
+        What a plain folder does not record, see `Betabase.open`. `radii` gives the radius of each ligand,
+        `radius` one for all, both in units of the coordinates; `contact_distance` is the cut-off of the
+        kernel ``gaussian_cutoff``.
     threads
         Threads, 0 for all cores. The result is the same bit for bit.
     progress
@@ -104,8 +114,8 @@ def perturb(
     None, or a modified copy when ``copy=True``. Adds
 
     ``adata.layers[key_added]``
-        Simulated expression; equal to the source layer except in genes that changed. Sparse when the source is,
-        float32 when the source is, else float64.
+        Simulated expression; equal to the source layer except in genes that changed. Sparse when the source
+        is, float32 when the source is, else float64.
     ``adata.layers[key_added + "_delta"]``
         Simulated minus original expression, in the same form.
     ``adata.uns[key_added]``
@@ -188,7 +198,7 @@ def splash(
     scale_factor: float | None = None,
     threads: int = 0,
 ) -> pd.DataFrame:
-    """Derivatives of a target gene with respect to its modulators, in every cell.
+    """Differentiate a target gene with respect to its modulators, in every cell.
 
     Parameters
     ----------
@@ -203,10 +213,10 @@ def splash(
     beta_cap
         Largest absolute derivative, after all terms of a modulator are summed. None: no limit.
     preset
-        Decides the kernel where none is recorded, and whether `cell_thresholds` is used (not with ``"rust"``).
+        Decides the kernel where none is recorded, and whether `cell_thresholds` is used (not by ``"rust"``).
     received_ligands, received_tfl
-        Data frames cells x ligands to use instead of the signals of the tissue: for ligand-receptor pairs, and
-        for ligand-regulator pairs (the same as `received_ligands` when left out).
+        Data frames cells x ligands to use instead of the signals of the tissue: for ligand-receptor pairs,
+        and for ligand-regulator pairs (the same as `received_ligands` when left out).
     ligand_method, rtol, cell_thresholds, threads
         As for `perturb`.
     allowed_tfs
@@ -216,8 +226,8 @@ def splash(
 
     Returns
     -------
-    Data frame cells x modulators, float64, expression of the target per expression of the modulator. Columns are
-    ``beta_{gene}``, sorted by gene; a gene with several roles has the sum of its terms.
+    Data frame cells x modulators, float64, expression of the target per expression of the modulator. Columns
+    are ``beta_{gene}``, sorted by gene; a gene with several roles has the sum of its terms.
 
     Raises
     ------
@@ -252,18 +262,7 @@ def splash(
     tissue = base.fitted.read(adata)
     mask = thresholds(cell_thresholds, base.fitted, tissue, preset)
     bound = base.bind(tissue, targets=[target], keep_missing=True)
-    raw = bound.expression(tissue)
-    raw[raw <= MIN_EXPRESSION] = 0.0
-    filtered = raw if mask is None else raw * _axis_mask(mask, bound.positions)
-    if received_ligands is None:
-        signals = plan_signals(bound, base.fitted, tissue, options)
-        scale = base.fitted.scale_factor or 1.0
-        tfl = received(signals, raw[:, bound.ligand_genes], scale=scale, threads=threads)
-        lr = tfl if mask is None else received(signals, filtered[:, bound.ligand_genes], scale=scale, threads=threads)
-    else:
-        lr = tfl = given_signal("received_ligands", received_ligands, bound, tissue)
-    if received_tfl is not None:
-        tfl = given_signal("received_tfl", received_tfl, bound, tissue)
+    filtered, lr, tfl = _inputs(base, bound, tissue, options, mask, received_ligands, received_tfl)
     axis = {gene: place for place, gene in enumerate(bound.genes)}
     values = bound.model.splash(
         0,
@@ -277,6 +276,38 @@ def splash(
         threads=threads,
     )
     return pd.DataFrame(values, index=tissue.obs_names, columns=[f"beta_{gene}" for gene in modulators])
+
+
+def _inputs(
+    base: Betabase,
+    bound: BoundModel,
+    tissue: Tissue,
+    options: Options,
+    mask: NDArray[np.bool_] | None,
+    given_lr: pd.DataFrame | None,
+    given_tfl: pd.DataFrame | None,
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Filtered expression and the ligands received for receptors and for regulators."""
+    raw = bound.expression(tissue)
+    raw[raw <= MIN_EXPRESSION] = 0.0
+    # the mask restricts ligands and receptors of ligand-receptor pairs, not the ligands of regulators
+    filtered = raw if mask is None else raw * _axis_mask(mask, bound.positions)
+    if given_lr is not None:
+        lr = tfl = given_signal("received_ligands", given_lr, bound, tissue)
+    else:
+        plans = plan_signals(bound, base.fitted, tissue, options)
+        lr, tfl = (
+            received(
+                plans,
+                values[:, bound.ligand_genes],
+                scale=base.fitted.scale_factor or 1.0,
+                threads=options.threads,
+            )
+            for values in (filtered, raw)
+        )
+    if given_tfl is not None:
+        tfl = given_signal("received_tfl", given_tfl, bound, tissue)
+    return filtered, lr, tfl
 
 
 def _axis_mask(mask: NDArray[np.bool_], positions: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -298,7 +329,8 @@ def _record(
     from cytoripple._provenance import hash_tissue, versions
 
     fitted = base.fitted
-    touched = wanted.cells.any(axis=1)
+    names = tissue.obs_names.to_numpy(dtype=object)
+    touched = np.flatnonzero(wanted.cells.any(axis=1))
     ligands = [ligand for ligand in outcome.bound.ligands if fitted.radius_of(ligand) is not None]
     optional = {
         "beta_cap": options.beta_cap,
@@ -307,9 +339,9 @@ def _record(
     }
     return {
         "targets": np.array(wanted.genes, dtype=object),
-        "values": wanted.values,
+        "values": wanted.levels,
         "n_cells": wanted.cells.sum(axis=0),
-        "cells": "all" if touched.all() else tissue.obs_names[touched].to_numpy(dtype=object),
+        "cells": names[touched] if len(touched) < len(names) else "all",
         "run": str(fitted.source),
         "layer": tissue.layer,
         "cluster_key": tissue.cluster_key,

@@ -68,12 +68,11 @@ def _sparse_layers(
         (rows.data[kept].astype(dtype), rows.indices[kept], indptr), shape=rows.shape
     )
     # the two patterns share no column, so the sum copies values and rounds nothing
-    return unchanged + _spread(simulated, columns, rows.shape, dtype), _spread(delta, columns, rows.shape, dtype)
+    new = unchanged + _spread(simulated.astype(dtype), columns, rows.shape)
+    return new, _spread(delta.astype(dtype), columns, rows.shape)
 
 
-def _spread(
-    block: NDArray[np.float64], columns: NDArray[np.int64], shape: tuple[int, int], dtype: type[np.floating[Any]]
-) -> Any:
+def _spread(block: NDArray[Any], columns: NDArray[np.int64], shape: tuple[int, int]) -> Any:
+    """Columns of a wide sparse matrix that is 0 elsewhere."""
     found = sparse.csr_matrix(block)
-    return sparse.csr_matrix((found.data.astype(dtype), columns[found.indices], found.indptr), shape=shape)
-
+    return sparse.csr_matrix((found.data, columns[found.indices], found.indptr), shape=shape)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from cytoripple._errors import GeneMatchError, InputError, did_you_mean
+from cytoripple._matrix import dense
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -55,7 +56,7 @@ def affected_genes(
     if n < 1:
         raise InputError(f"n is {n}: give at least 1")
     codes, labels = pd.factorize(adata.obs[groupby].astype(str).to_numpy(dtype=object), sort=True)
-    members = sparse.csr_matrix(
+    members: Any = sparse.csr_matrix(
         (np.ones(len(codes)), (codes, np.arange(len(codes)))), shape=(len(labels), len(codes))
     )
     size = np.bincount(codes, minlength=len(labels))[:, np.newaxis]
@@ -109,8 +110,8 @@ def effect_by_distance(
 
     Returns
     -------
-    Columns ``distance_from, distance_to, n_cells, mean_delta, mean_abs_delta``. The first row holds the perturbed
-    cells, at distance 0; a bin includes its upper edge. Means over no cells are NaN.
+    Columns ``distance_from, distance_to, n_cells, mean_delta, mean_abs_delta``. The first row holds the
+    perturbed cells, at distance 0; a bin includes its upper edge. Means over no cells are NaN.
 
     Raises
     ------
@@ -157,18 +158,16 @@ def _record(adata: AnnData, key: str) -> Mapping[str, Any]:
 
 
 def _blocks(adata: AnnData, key: str) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float64]]]:
-    """Changed columns of the delta with their positions, dense, a few at a time."""
-    delta = adata.layers[f"{key}_delta"]
-    if sparse.issparse(delta):
-        delta = sparse.csc_matrix(delta)
+    """Give the changed columns of the delta with their positions, dense, a few at a time."""
+    delta: Any = adata.layers[f"{key}_delta"]
+    if hasattr(delta, "tocsc"):
+        delta = delta.tocsc()
         changed = np.flatnonzero(np.diff(delta.indptr))
     else:
         changed = np.flatnonzero((np.asarray(delta) != 0).any(axis=0))
     for start in range(0, len(changed), _BLOCK):
         columns = changed[start : start + _BLOCK]
-        block = delta[:, columns]
-        dense = block.toarray() if sparse.issparse(block) else np.asarray(block)
-        yield columns, dense.astype(np.float64)
+        yield columns, dense(delta[:, columns]).astype(np.float64)
 
 
 def _per_cell(
@@ -212,12 +211,13 @@ def _distances(adata: AnnData, record: Mapping[str, Any], key: str) -> NDArray[n
     return distance
 
 
-def _edges(bins: int | Sequence[float] | NDArray[np.float64], distance: NDArray[np.float64]) -> NDArray[np.float64]:
-    if np.ndim(bins) == 0:
-        if int(bins) != bins or bins < 1:  # type: ignore[arg-type,operator]
+def _edges(
+    bins: int | Sequence[float] | NDArray[np.float64], distance: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    if isinstance(bins, int | np.integer):
+        if bins < 1:
             raise InputError(f"bins is {bins}: give a number of bins, 1 or more, or their edges")
-        largest = distance[np.isfinite(distance)].max(initial=0.0)
-        return np.linspace(0.0, largest, int(bins) + 1)  # type: ignore[arg-type]
+        return np.linspace(0.0, distance[np.isfinite(distance)].max(initial=0.0), int(bins) + 1)
     edges = np.asarray(bins, dtype=np.float64)
     if len(edges) < 2 or not np.isfinite(edges).all() or (np.diff(edges) <= 0).any() or edges[0] < 0:
         raise InputError(f"bins holds the edges {edges.tolist()}: give at least two, rising, from 0 or more")

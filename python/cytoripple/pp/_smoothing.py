@@ -19,7 +19,8 @@ _SMALLEST_WEIGHT = 1e-4
 def principal_components(expression: Any, n_components: int, seed: int) -> NDArray[np.float64]:
     """Points with the distances of the leading principal components, by randomized subspace iteration.
 
-    When there are no more genes than components these are the genes themselves. The matrix is centered implicitly, so a sparse one stays sparse: ``(X - 1 m') V = X V - 1 (m' V)``.
+    When there are no more genes than components these are the genes themselves. The matrix is centered
+    implicitly, so a sparse one stays sparse: ``(X - 1 m') V = X V - 1 (m' V)``.
 
     Parameters
     ----------

@@ -5,6 +5,7 @@
 
 pub mod check;
 pub mod error;
+pub mod lasso;
 pub mod ligand;
 pub mod neighbors;
 pub mod parallel;

@@ -1,48 +1,50 @@
 //! Ligand received by every cell under a Gaussian kernel.
+//!
+//! `received[i, l] = scale / n * sum_j K(|x_i - x_j|) * ligand[j, l]`, the sum over the cells of the sample
+//! of cell i (itself included) and n their number.
 
-use crate::check;
-use crate::error::Result;
-use crate::watch::Watch;
-use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis};
-use rayon::prelude::*;
+mod anchors;
+mod direct;
+mod groups;
+mod mesh;
+mod plan;
+mod tile;
+pub mod window;
 
-/// Plan of a received-ligand computation on fixed coordinates, reusable for every expression.
-#[derive(Debug, Clone)]
-pub struct ReceivedPlan {
-    xy: Array2<f64>,
-    samples: Option<Array1<i64>>,
-    radius: f64,
+pub use plan::{PlanSettings, ReceivedPlan};
+
+/// How a weight falls with distance: `exp(-d^2 / (2 sigma^2))` up to `cutoff`, 0 beyond.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Kernel {
+    /// Standard deviation, in units of the coordinates.
+    pub sigma: f64,
+    /// Largest distance with a weight; infinite for the plain Gaussian.
+    pub cutoff: f64,
 }
 
-impl ReceivedPlan {
-    /// Plan for cells at `xy` (cells x dimensions).
-    ///
-    /// # Errors
-    /// When coordinates are not finite or the radius is not positive.
-    pub fn new(xy: ArrayView2<f64>, samples: Option<ArrayView1<i64>>, radius: f64) -> Result<Self> {
-        check::finite("xy", xy)?;
-        check::radius(radius)?;
-        Ok(Self { xy: xy.to_owned(), samples: samples.map(|s| s.to_owned()), radius })
+impl Kernel {
+    /// The plain Gaussian.
+    #[must_use]
+    pub fn gaussian(radius: f64) -> Self {
+        Self { sigma: radius, cutoff: f64::INFINITY }
     }
 
-    /// Received amount of each ligand at each cell (cells x ligands).
-    ///
-    /// # Errors
-    /// When the rows disagree with the plan.
-    pub fn apply(&self, ligands: ArrayView2<f64>, scale: f64, _watch: &dyn Watch) -> Result<Array2<f64>> {
-        check::same_rows("xy", self.xy.nrows(), "ligands", ligands.nrows())?;
-        let (n, weight) = (self.xy.nrows() as f64, -0.5 / (self.radius * self.radius));
-        let mut out = Array2::zeros(ligands.raw_dim());
-        out.axis_iter_mut(Axis(0)).into_par_iter().enumerate().for_each(|(i, mut row)| {
-            let here = self.xy.row(i);
-            for (j, (there, amount)) in self.xy.outer_iter().zip(ligands.outer_iter()).enumerate() {
-                if self.samples.as_ref().is_some_and(|s| s[i] != s[j]) {
-                    continue;
-                }
-                let d2: f64 = here.iter().zip(there).map(|(a, b)| (a - b) * (a - b)).sum();
-                row.scaled_add(scale / n * (weight * d2).exp(), &amount);
-            }
-        });
-        Ok(out)
+    /// Weight 0.001 at `radius`, and 0 beyond it.
+    #[must_use]
+    pub fn truncated(radius: f64) -> Self {
+        Self { sigma: radius / (-2.0 * 0.001_f64.ln()).sqrt(), cutoff: radius }
     }
+}
+
+/// How the sums are computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    /// The cheaper of direct and mesh.
+    Auto,
+    /// All pairs within reach.
+    Direct,
+    /// Spreading to a lattice, with an error bound.
+    Mesh,
+    /// The anchor grid of earlier tools.
+    Anchors,
 }
