@@ -287,7 +287,7 @@ def _inputs(
     given_lr: pd.DataFrame | None,
     given_tfl: pd.DataFrame | None,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Filtered expression and the ligands received for receptors and for regulators."""
+    """Give filtered expression and the ligands received for receptors and for regulators."""
     raw = bound.expression(tissue)
     raw[raw <= MIN_EXPRESSION] = 0.0
     # the mask restricts ligands and receptors of ligand-receptor pairs, not the ligands of regulators
@@ -295,16 +295,10 @@ def _inputs(
     if given_lr is not None:
         lr = tfl = given_signal("received_ligands", given_lr, bound, tissue)
     else:
-        plans = plan_signals(bound, base.fitted, tissue, options)
-        lr, tfl = (
-            received(
-                plans,
-                values[:, bound.ligand_genes],
-                scale=base.fitted.scale_factor or 1.0,
-                threads=options.threads,
-            )
-            for values in (filtered, raw)
-        )
+        plans, scale = plan_signals(bound, base.fitted, tissue, options), base.fitted.scale_factor or 1.0
+        lr = tfl = received(plans, raw[:, bound.ligand_genes], scale=scale, threads=options.threads)
+        if mask is not None:
+            lr = received(plans, filtered[:, bound.ligand_genes], scale=scale, threads=options.threads)
     if given_tfl is not None:
         tfl = given_signal("received_tfl", given_tfl, bound, tissue)
     return filtered, lr, tfl
