@@ -1,6 +1,7 @@
 """Native kernels. The public, documented entrance is `cytoripple.kernels`."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,7 @@ def nearest_neighbors(
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Find the nearest other cells inside groups: indices and distances, cells x k."""
 
-# Sparse group lasso
+# --- lasso
 
 def sparse_group_lasso(
     x: NDArray[np.float64],
@@ -39,7 +40,37 @@ def sparse_group_lasso(
 ) -> tuple[NDArray[np.float64], float, float, float, int, bool, str, float, NDArray[np.float64]]:
     """Coefficients, intercept, objective, gap, iterations, converged, rule, KKT residual, lambda_max."""
 
-# received ligands
+def check_design(design: object) -> None:
+    """Raise when an array of the design has a wrong shape or a value that cannot be used."""
+
+def fit_batch(
+    design: object,
+    batch: object,
+    penalty: tuple[float, float],
+    scale_reg: str,
+    standardize: bool,
+    tol: float,
+    solver: str,
+    max_iter: int | None,
+    *,
+    threads: int = 0,
+    progress: Callable[[int, int], object] | None = None,
+) -> dict[str, Any]:
+    """Fits of all targets in all clusters, by the names of `cytoripple.kernels.training.BatchFit`."""
+
+def validation_errors(
+    design: object,
+    batch: object,
+    kappas: NDArray[np.float64],
+    l1_share: float,
+    tol: float,
+    *,
+    threads: int = 0,
+    progress: Callable[[int, int], object] | None = None,
+) -> NDArray[np.float64]:
+    """Squared errors of held-out cells, targets x multipliers."""
+
+# --- received ligands
 
 class ReceivedPlan:
     """Plan on fixed coordinates, reusable for any expression."""

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from cytoripple.kernels.ligands import received_ligands
 from scipy import sparse
 
 from cytoripple._errors import (
@@ -26,6 +25,7 @@ from cytoripple.grn.fit import Fitter, TargetFit
 from cytoripple.grn.train import train_with
 from cytoripple.io.betadata import read_betadata
 from cytoripple.io.run import open_run
+from cytoripple.kernels.ligands import received_ligands
 from tests.grn.tissue import GIVEN, KEYS, contents, toy, train
 
 

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cytoripple.datasets import toy_tissue
-from cytoripple.io.network import Network
-
 from cytoripple.grn.train import train_grn
+from cytoripple.io.network import Network
 from cytoripple.io.run import MANIFEST_FILE, Run
 
 if TYPE_CHECKING:

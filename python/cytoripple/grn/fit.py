@@ -11,14 +11,14 @@ import numpy as np
 import scipy.sparse
 from cytoripple.grn.design import column_table
 from cytoripple.grn.modulators import Modulators
-from cytoripple.kernels.ligands import received_ligands
-from cytoripple.kernels.training import BatchFit, SpatialDesign
 from numpy.typing import NDArray
 
 from cytoripple._names import find_genes
 from cytoripple._progress import Progress
 from cytoripple.grn.folds import spatial_folds
 from cytoripple.grn.plan import Plan
+from cytoripple.kernels.ligands import received_ligands
+from cytoripple.kernels.training import BatchFit, SpatialDesign
 
 log = logging.getLogger(__name__)
 

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from cytoripple.io.network import Network
 from numpy.typing import NDArray
 
 from cytoripple._anndata import Tissue
@@ -30,6 +29,7 @@ from cytoripple.grn.plan import Plan, plan_training
 from cytoripple.grn.queue import Claims, Counts, is_finished, run_queue
 from cytoripple.grn.report import write_report
 from cytoripple.io.effects import write_scales
+from cytoripple.io.network import Network
 from cytoripple.io.run import MANIFEST_FILE, SCALES_FILE, Run, open_run
 from cytoripple.io.run_file import RunRecord, differing_keys, establish, read_record, store_choice
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,6 +13,7 @@ from cytoripple import _core
 from cytoripple._errors import InputError, did_you_mean
 from cytoripple.kernels import _check
 
+T = TypeVar("T")
 Solver = Literal["descent", "fista", "reference"]
 ScaleReg = Literal["group_size", "inverse_group_size", "none"]
 
@@ -149,19 +151,21 @@ def sparse_group_lasso(
     start = None if warm_start is None else _check.real("warm_start", warm_start, ndim=1)
     if start is not None and start.shape[0] != x.shape[1]:
         raise InputError(f"warm_start has {start.shape[0]} entries but X has {x.shape[1]} columns")
-    found = _core.sparse_group_lasso(
-        x,
-        target,
-        labels,
-        weights,
-        scale,
-        not_negative("l1_reg", l1_reg),
-        bool(fit_intercept),
-        _check.positive("tol", tol, what="a positive number, e.g. 1e-6"),
-        one_of("solver", solver, SOLVERS),
-        iterations(max_iter),
-        start,
-        threads=thread_count(threads),
+    found = raising(
+        lambda: _core.sparse_group_lasso(
+            x,
+            target,
+            labels,
+            weights,
+            scale,
+            not_negative("l1_reg", l1_reg),
+            bool(fit_intercept),
+            _check.positive("tol", tol, what="a positive number, e.g. 1e-6"),
+            one_of("solver", solver, SOLVERS),
+            iterations(max_iter),
+            start,
+            threads=thread_count(threads),
+        )
     )
     return SparseGroupLasso(*found)
 
@@ -219,3 +223,13 @@ def thread_count(threads: int) -> int:
     if isinstance(threads, bool) or int(threads) != threads or threads < 0:
         raise InputError(f"threads is {threads}: give a whole number, 0 for all cores")
     return int(threads)
+
+
+def raising(call: Callable[[], T]) -> T:
+    """Run a native call, turning its ``ValueError`` into an `InputError`."""
+    try:
+        return call()
+    except InputError:
+        raise
+    except ValueError as error:
+        raise InputError(str(error)) from None

@@ -216,10 +216,14 @@ def received_ligands(
     points = _coordinates(xy)
     values = _check.real("ligands", ligands, ndim=2)
     if len(values) != len(points):
-        raise InputError(f"xy has {len(points)} rows but ligands has {len(values)}: both need one row per cell")
+        raise InputError(
+            f"xy has {len(points)} rows but ligands has {len(values)}: both need one row per cell"
+        )
     radii = np.asarray(radius, dtype=np.float64)
     if radii.ndim > 1 or (radii.ndim == 1 and len(radii) != values.shape[1]):
-        raise InputError(f"radius has shape {radii.shape}: give one number, or one per ligand ({values.shape[1]})")
+        raise InputError(
+            f"radius has shape {radii.shape}: give one number, or one per ligand ({values.shape[1]})"
+        )
     radii = np.broadcast_to(radii, values.shape[1:])
     out = np.empty_like(values)
     for one in np.unique(radii) if radii.size else [float(np.asarray(radius).flat[0])]:
@@ -255,7 +259,9 @@ def _verify(
     error = np.abs(out[rows] - exact)
     largest = np.abs(exact).max(axis=0, initial=0.0)
     relative = error.max(axis=0, initial=0.0) / np.where(largest > 0, largest, 1.0)
-    return Verification(float(error.max(initial=0.0)), float(relative.max(initial=0.0)), rows.astype(np.int64))
+    return Verification(
+        float(error.max(initial=0.0)), float(relative.max(initial=0.0)), rows.astype(np.int64)
+    )
 
 
 def _coordinates(xy: ArrayLike) -> NDArray[np.float64]:
@@ -285,4 +291,6 @@ def _kernel(kernel: str, radius: float, cutoff: float | None) -> tuple[float, fl
 
 def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:
     if value not in known:
-        raise InputError(f"{name} is {value!r}: give one of {', '.join(known)}{did_you_mean(str(value), known)}")
+        raise InputError(
+            f"{name} is {value!r}: give one of {', '.join(known)}{did_you_mean(str(value), known)}"
+        )

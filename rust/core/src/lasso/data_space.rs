@@ -30,8 +30,14 @@ impl Data {
 
     /// `X^T y / n`.
     #[must_use]
-    pub fn linear(&self) -> Vec<f64> {
-        self.linear.clone()
+    pub fn linear(&self) -> &[f64] {
+        &self.linear
+    }
+
+    /// `y^T y / n`.
+    #[must_use]
+    pub fn null(&self) -> f64 {
+        self.null
     }
 
     #[inline(always)]

@@ -138,15 +138,15 @@ pub(crate) struct Reference<'a> {
     pub means: &'a [f64],
 }
 
-/// The published scheme, iteration for iteration. Returns the outcome and the intercept of the centered
-/// problem.
+/// The published scheme, iteration for iteration. Returns the outcome and, when one is fitted, the
+/// intercept of the centered problem.
 pub(crate) fn reference<Q: Quadratic>(
     quadratic: &mut Q,
     penalty: &Penalty,
     w: &mut [f64],
     control: Control,
     setup: &Reference<'_>,
-) -> (Outcome, f64) {
+) -> (Outcome, Option<f64>) {
     let mut lipschitz = 1.5 * augmented_eigenvalue(quadratic, setup);
     let mut here = (0.0, Point::new(w.to_vec(), |v, out| quadratic.product(v, out)));
     let mut look = here.clone();
@@ -191,7 +191,7 @@ pub(crate) fn reference<Q: Quadratic>(
     w.copy_from_slice(&here.1.x);
     quadratic.place(w);
     let found = certificate(quadratic, penalty, w, &mut Vec::new());
-    (Outcome { primal: found.primal, gap: found.gap, n_iter, rule }, here.0)
+    (Outcome { primal: found.primal, gap: found.gap, n_iter, rule }, setup.mean_y.map(|_| here.0))
 }
 
 /// Loss of intercept and coefficients on the target as it is, not centered.

@@ -3,28 +3,36 @@
 //! Columns and target are centered, which removes the free intercept. With more cells than columns the
 //! problem is solved on its Gram matrix, otherwise on the data.
 
+mod assemble;
+pub mod batch;
 pub mod cholesky;
 pub mod data_space;
 pub mod descent;
+pub mod design;
 pub mod fista;
+mod form;
 pub mod gap;
 pub mod gram;
 pub mod groups;
+pub mod moments;
 pub mod newton;
+mod path;
+pub mod plan;
 pub mod prox;
 pub mod quadratic;
+pub mod regularization;
 pub mod single;
+mod source;
 pub mod syrk;
 pub mod unpenalized;
+mod visit;
 
 pub use gap::StopRule;
 pub use groups::{GroupReg, ScaleReg};
+pub use regularization::Regularization;
 pub use single::{Fit, Problem, fit};
 
 use crate::error::{Error, Result};
-use data_space::{Data, DataState};
-use gram::{Gram, GramState};
-use groups::Penalty;
 
 /// Algorithm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,23 +103,5 @@ impl Settings {
         let max_iter = self.max_iter.unwrap_or(usual);
         let control = Control { tol: self.tol, max_iter, polish: self.polish };
         Ok(Checked { solver: self.solver, control })
-    }
-}
-
-/// Solve a Gram problem from the start in `w`. The reference scheme has its own entrance.
-pub(crate) fn solve_gram(gram: &Gram, penalty: &Penalty, w: &mut [f64], checked: Checked) -> Outcome {
-    let mut state = GramState::new(gram);
-    match checked.solver {
-        Solver::Fista => fista::fista(&mut state, penalty, w, checked.control),
-        _ => descent::descend_gram(&mut state, penalty, w, checked.control),
-    }
-}
-
-/// Solve a problem on its data from the start in `w`. The reference scheme has its own entrance.
-pub(crate) fn solve_data(data: &Data, penalty: &Penalty, w: &mut [f64], checked: Checked) -> Outcome {
-    let mut state = DataState::new(data);
-    match checked.solver {
-        Solver::Fista => fista::fista(&mut state, penalty, w, checked.control),
-        _ => descent::descend_data(&mut state, penalty, w, checked.control),
     }
 }

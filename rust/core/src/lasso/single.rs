@@ -1,20 +1,20 @@
 //! One problem: check, center, order by group, solve, certify on the data.
 
-use super::data_space::{Data, DataState};
-use super::fista::{Reference, reference};
+use super::data_space::Data;
+use super::fista::Reference;
+use super::form::Form;
 use super::gap::{StopRule, certificate_from, kkt_residual};
-use super::gram::{Gram, GramState};
+use super::gram::Gram;
 use super::groups::{GroupReg, Layout, Penalty};
 use super::prox::soft_norm;
 use super::quadratic::{axpy, dot, rows_times};
-use super::unpenalized::{Eliminated, reduce_data, reduce_gram};
-use super::{Checked, Outcome, Settings, Solver, solve_data, solve_gram, syrk};
+use super::{Outcome, Settings, Solver, syrk};
 use crate::check;
 use crate::error::{Error, Result};
 use ndarray::{ArrayView1, ArrayView2};
 
 /// A column whose standard deviation is below this share of its root mean square is constant.
-const CONSTANT: f64 = 1e-12;
+pub(crate) const CONSTANT: f64 = 1e-12;
 
 /// Squares of larger numbers come too near the end of the range of float64.
 const LARGEST: f64 = 1e140;
@@ -67,12 +67,14 @@ pub(crate) struct Centered {
 }
 
 impl Centered {
-    /// Center the columns in place; a column without variation is marked dead.
-    pub(crate) fn new(mut columns: Vec<f64>, n: usize, center: bool) -> Self {
+    /// Center the columns; a column without variation is marked dead. `base` are means that were taken out
+    /// before.
+    pub(crate) fn new(mut columns: Vec<f64>, n: usize, center: bool, base: Option<&[f64]>) -> Self {
         let p = columns.len() / n.max(1);
         let (mut means, mut live) = (Vec::with_capacity(p), Vec::with_capacity(p));
-        for column in columns.chunks_exact_mut(n.max(1)) {
-            let raw = dot::<false>(column, column);
+        for (j, column) in columns.chunks_exact_mut(n.max(1)).enumerate() {
+            let before = base.map_or(0.0, |means| means[j]);
+            let raw = dot::<false>(column, column) + n as f64 * before * before;
             let mean = if center { take_mean(column) } else { 0.0 };
             let left = dot::<false>(column, column);
             means.push(mean);
@@ -103,7 +105,7 @@ pub fn fit(problem: &Problem<'_>, settings: Settings) -> Result<Fit> {
     let checked = settings.check()?;
     check_problem(problem)?;
     let (n, p) = problem.x.dim();
-    let centered = Centered::new(transposed(problem.x), n, problem.fit_intercept);
+    let centered = Centered::new(transposed(problem.x), n, problem.fit_intercept, None);
     let mut y = problem.y.to_vec();
     let mean_y = if problem.fit_intercept { take_mean(&mut y) } else { 0.0 };
     let is_reference = checked.solver == Solver::Reference;
@@ -112,14 +114,21 @@ pub fn fit(problem: &Problem<'_>, settings: Settings) -> Result<Fit> {
     let columns = ordered(&centered.columns, n, &layout.order);
     let mut w: Vec<f64> =
         layout.order.iter().map(|&c| problem.warm_start.map_or(0.0, |start| start[c])).collect();
-    let setup = Setup {
-        mean_y: problem.fit_intercept.then_some(mean_y),
-        means: layout.order.iter().map(|&c| means_of(problem, &centered, c)).collect(),
+    let means: Vec<f64> = layout.order.iter().map(|&c| mean_of(problem, &centered, c)).collect();
+    let setup = Reference { mean_y: problem.fit_intercept.then_some(mean_y), means: &means };
+    let m = layout.penalized;
+    let form = if n > p {
+        Form::Gram(gram_of(&columns, &y))
+    } else {
+        Form::Data(Data::new(columns.clone(), y.clone()))
     };
-    let solved = solve(columns.clone(), y.clone(), &layout, &mut w, checked, &setup);
-    let offset = solved.intercept.map_or(0.0, |b| b - mean_y);
-    let lambda_max = lambda_max(&layout, &solved.linear);
-    let mut found = certify(&columns, &y, &layout, &w, offset, solved.outcome);
+    let (form, gone) = form.reduce(m);
+    let (outcome, intercept) = form.solve(&layout.penalty, &mut w[..m], checked, &setup);
+    let free = gone.coefficients(&w[..m]);
+    w[m..].copy_from_slice(&free);
+    let offset = intercept.map_or(0.0, |b| b - mean_y);
+    let lambda_max = lambda_max(&layout, form.linear());
+    let mut found = certify(&columns, &y, &layout, &w, offset, outcome);
     let mut coef = vec![0.0; p];
     for (&column, &value) in layout.order.iter().zip(&w) {
         coef[column] = if value.is_finite() { value } else { 0.0 };
@@ -184,66 +193,11 @@ pub(crate) fn ordered(columns: &[f64], n: usize, order: &[usize]) -> Vec<f64> {
 }
 
 /// Mean of a raw column: what the reference's column of ones sees when nothing is centered.
-fn means_of(problem: &Problem<'_>, centered: &Centered, column: usize) -> f64 {
+fn mean_of(problem: &Problem<'_>, centered: &Centered, column: usize) -> f64 {
     if problem.fit_intercept {
         return centered.means[column];
     }
     problem.x.column(column).sum() / problem.x.nrows() as f64
-}
-
-struct Setup {
-    mean_y: Option<f64>,
-    means: Vec<f64>,
-}
-
-struct Solved {
-    outcome: Outcome,
-    /// Intercept of the centered problem when the solver iterates on it.
-    intercept: Option<f64>,
-    /// Negative gradient at zero of the penalized columns.
-    linear: Vec<f64>,
-}
-
-/// Solve for all columns of the layout; `w` is start and result.
-fn solve(
-    columns: Vec<f64>,
-    y: Vec<f64>,
-    layout: &Layout,
-    w: &mut [f64],
-    checked: Checked,
-    setup: &Setup,
-) -> Solved {
-    let (n, m) = (y.len(), layout.penalized);
-    let (penalized, free) = w.split_at_mut(m);
-    let mut intercept = None;
-    let reference_setup = Reference { mean_y: setup.mean_y, means: &setup.means };
-    let (outcome, gone, linear): (Outcome, Eliminated, Vec<f64>) = if n > layout.order.len() {
-        let (gram, gone) = reduce_gram(gram_of(&columns, &y), m);
-        let outcome = if checked.solver == Solver::Reference {
-            let state = &mut GramState::new(&gram);
-            let (outcome, b) =
-                reference(state, &layout.penalty, penalized, checked.control, &reference_setup);
-            intercept = setup.mean_y.map(|_| b);
-            outcome
-        } else {
-            solve_gram(&gram, &layout.penalty, penalized, checked)
-        };
-        (outcome, gone, gram.xy)
-    } else {
-        let (data, gone) = reduce_data(Data::new(columns, y), m);
-        let outcome = if checked.solver == Solver::Reference {
-            let state = &mut DataState::new(&data);
-            let (outcome, b) =
-                reference(state, &layout.penalty, penalized, checked.control, &reference_setup);
-            intercept = setup.mean_y.map(|_| b);
-            outcome
-        } else {
-            solve_data(&data, &layout.penalty, penalized, checked)
-        };
-        (outcome, gone, data.linear())
-    };
-    free.copy_from_slice(&gone.coefficients(penalized));
-    Solved { outcome, intercept, linear }
 }
 
 fn gram_of(columns: &[f64], y: &[f64]) -> Gram {

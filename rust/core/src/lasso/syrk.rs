@@ -40,6 +40,23 @@ impl Packed {
         }
     }
 
+    /// Set all columns to a block of `rows` rows, in parallel: `fill(j, out)` writes column `j`, also for
+    /// the padding after the last column.
+    pub fn pack(&mut self, rows: usize, fill: impl Fn(usize, &mut [f64]) + Sync) {
+        self.start(rows);
+        let rows = self.rows;
+        self.data.par_chunks_mut(PANEL * ROWS).enumerate().for_each(|(panel, data)| {
+            let mut values = [0.0; ROWS];
+            let (lines, _) = data.as_chunks_mut::<PANEL>();
+            for lane in 0..PANEL {
+                fill(panel * PANEL + lane, &mut values[..rows]);
+                for (line, value) in lines[..rows].iter_mut().zip(&values) {
+                    line[lane] = *value;
+                }
+            }
+        });
+    }
+
     /// Add the products of panel `j` with the panels `first..last` to `out`, which holds the eight rows of
     /// the result that belong to panel `j`, each `out.len() / 8` long.
     pub fn accumulate(&self, j: usize, first: usize, last: usize, out: &mut [f64]) {
