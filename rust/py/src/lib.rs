@@ -3,11 +3,13 @@
 use pyo3::prelude::*;
 
 mod convert;
+mod ligand;
 
 #[pymodule]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("CoreError", module.py().get_type::<convert::CoreError>())?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add("DEBUG_BUILD", cfg!(debug_assertions))?;
+    ligand::register(module)?;
     Ok(())
 }
