@@ -1,7 +1,7 @@
 """Native kernels. The public, documented entrance is `cytoripple.kernels`."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,20 +70,22 @@ def validation_errors(
 ) -> NDArray[np.float64]:
     """Squared errors of held-out cells, targets x multipliers."""
 
-# --- received ligands
+# ligand
 
+@final
 class ReceivedPlan:
-    """Plan on fixed coordinates, reusable for any expression."""
+    """Received ligands on fixed coordinates, reusable for every expression."""
 
     def __new__(
         cls,
         xy: NDArray[np.float64],
+        *,
         radius: float,
         kernel: str,
-        cutoff: float | None,
         method: str,
         rtol: float,
         factor: float,
+        cutoff: float | None = None,
         samples: NDArray[np.int64] | None = None,
         n_ligands: int = 50,
         threads: int = 0,
@@ -91,11 +93,12 @@ class ReceivedPlan:
     def apply(
         self,
         ligands: NDArray[np.float64],
-        scale: float = 1.0,
         *,
+        scale: float = 1.0,
         threads: int = 0,
         progress: Callable[[int, int], object] | None = None,
-    ) -> NDArray[np.float64]: ...
+    ) -> NDArray[np.float64]:
+        """Received amount of each ligand at each cell (cells x ligands)."""
     @property
     def method(self) -> str: ...
     @property
@@ -105,6 +108,7 @@ class ReceivedPlan:
 
 # perturbation
 
+@final
 class RegulatoryModel:
     """Coefficients of all targets, ready for derivatives and perturbations."""
 

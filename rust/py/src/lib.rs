@@ -14,8 +14,8 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add("DEBUG_BUILD", cfg!(debug_assertions))?;
     lasso::register(module)?;
+    ligand::register(module)?;
     neighbors::register(module)?;
     perturb::register(module)?;
-    ligand::register(module)?;
     Ok(())
 }

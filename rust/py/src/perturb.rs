@@ -1,7 +1,7 @@
 //! Bindings of the perturbation kernels.
 
 use crate::convert::{run, to_py};
-use crate::ligand::PyReceivedPlan;
+use crate::ligand::ReceivedPlan;
 use cytoripple_core::perturb::plain::{Derivative, splash};
 use cytoripple_core::perturb::terms::State;
 use cytoripple_core::perturb::{
@@ -12,7 +12,7 @@ use numpy::{IntoPyArray, PyArray2, PyReadonlyArray1, PyReadonlyArray2};
 use pyo3::prelude::*;
 
 type Table<'py> = (i64, PyReadonlyArray2<'py, f64>, PyReadonlyArray2<'py, i64>, PyReadonlyArray1<'py, i64>);
-type Plans<'py> = Vec<(PyRef<'py, PyReceivedPlan>, PyReadonlyArray1<'py, i64>)>;
+type Plans<'py> = Vec<(PyRef<'py, ReceivedPlan>, PyReadonlyArray1<'py, i64>)>;
 
 /// Coefficients of all targets; the public form is `cytoripple.kernels.RegulatoryModel`.
 #[pyclass(name = "RegulatoryModel", frozen, module = "cytoripple._core")]
@@ -99,7 +99,7 @@ impl PyRegulatoryModel {
         let signals: Vec<Signal> = signals
             .iter()
             .zip(&served)
-            .map(|((plan, _), positions)| Signal { plan: &plan.plan, positions })
+            .map(|((plan, _), positions)| Signal { plan: &plan.inner, positions })
             .collect();
         let request = Request { genes: &genes, desired: desired.as_array(), cells: cells.as_array() };
         let settings = Settings {

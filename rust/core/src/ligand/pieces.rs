@@ -106,7 +106,7 @@ impl<'a> Piece<'a> {
 
     /// All meshes that keep the tolerance, cheapest first.
     fn candidates(&self) -> Vec<Candidate> {
-        let tolerance = self.settings.rtol;
+        let tolerance = self.settings.rtol / self.dimensions as f64;
         let mut all: Vec<Candidate> =
             TABLE.iter().filter(|row| row.error <= tolerance).map(|row| self.candidate(*row)).collect();
         all.sort_by(|a, b| a.cost.total_cmp(&b.cost));
@@ -146,7 +146,7 @@ impl<'a> Piece<'a> {
                 continue;
             }
             let window = Window::new(candidate.row, self.settings.rtol);
-            if window.error <= self.settings.rtol {
+            if window.error * self.dimensions as f64 <= self.settings.rtol {
                 let sigma = self.shape.sigma;
                 return Some(Mesh::new(
                     &self.points,

@@ -21,11 +21,16 @@ impl Pieces {
     /// weights costs more memory traffic than the ligands themselves when bins hold few cells.
     pub(super) fn fit(nodes: usize, tolerance: f64, value: impl Fn(usize, f64) -> f64) -> Self {
         let mut best = Self::interpolate(nodes, nodes, &value);
+        let mut error = best.largest_error(nodes, &value);
         for degree in nodes + 1..=HIGHEST_DEGREE {
-            if best.largest_error(nodes, &value) <= tolerance {
+            if error <= tolerance {
                 break;
             }
-            best = Self::interpolate(nodes, degree, &value);
+            let next = Self::interpolate(nodes, degree, &value);
+            let next_error = next.largest_error(nodes, &value);
+            if next_error < error {
+                (best, error) = (next, next_error);
+            }
         }
         best
     }
