@@ -135,9 +135,9 @@ impl<'a> Contraction<'a> {
 impl Group {
     fn new(model: &Model, targets: &[usize], scaling: Scaling) -> Self {
         let n_rows = targets.iter().map(|&t| model.targets[t].betas.nrows()).max().unwrap_or(0);
-        let mut index: HashMap<Term, usize> = HashMap::new();
-        let mut terms = Vec::new();
-        // row, target in the group, term, coefficient
+        let terms = union(model, targets, scaling);
+        let index: HashMap<Term, usize> = terms.iter().enumerate().map(|(at, term)| (*term, at)).collect();
+        // per row: target in the group, term, coefficient
         let mut entries: Vec<Vec<(usize, usize, f64)>> = vec![Vec::new(); n_rows];
         for (place, &position) in targets.iter().enumerate() {
             let target = &model.targets[position];
@@ -145,13 +145,10 @@ impl Group {
                 if !is_allowed(term, scaling.of(position)) {
                     continue;
                 }
+                let Some(&at) = index.get(&term) else { continue };
                 for (row, entry) in entries.iter_mut().enumerate().take(target.betas.nrows()) {
                     let beta = target.betas[[row, column]];
                     if beta != 0.0 {
-                        let at = *index.entry(term).or_insert_with(|| {
-                            terms.push(term);
-                            terms.len() - 1
-                        });
                         entry.push((place, at, beta));
                     }
                 }
@@ -238,6 +235,24 @@ impl Group {
     }
 }
 
+/// Terms with a coefficient, in the order of terms: sums then run in the same order in every group.
+fn union(model: &Model, targets: &[usize], scaling: Scaling) -> Vec<Term> {
+    let mut terms: Vec<Term> = targets
+        .iter()
+        .flat_map(|&position| {
+            let target = &model.targets[position];
+            target.terms.iter().filter(move |(column, term)| {
+                is_allowed(*term, scaling.of(position))
+                    && target.betas.column(*column).iter().any(|&b| b != 0.0)
+            })
+        })
+        .map(|(_, term)| *term)
+        .collect();
+    terms.sort_unstable();
+    terms.dedup();
+    terms
+}
+
 impl Matrix {
     fn new(entries: &[(usize, usize, f64)], n_terms: usize, n_targets: usize) -> Self {
         if entries.len() as f64 >= DENSE_SHARE * (n_terms * n_targets) as f64 {
@@ -250,6 +265,9 @@ impl Matrix {
         let mut lists = vec![Vec::new(); n_targets];
         for &(target, term, beta) in entries {
             lists[target].push((term as u32, beta));
+        }
+        for list in &mut lists {
+            list.sort_unstable_by_key(|(term, _)| *term);
         }
         Self::Sparse(lists)
     }

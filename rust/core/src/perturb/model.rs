@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 /// What one coefficient multiplies.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Term {
     /// Expression of a gene.
     Gene(usize),
@@ -113,8 +113,31 @@ fn checked(
             _ => return Err(Error::Index { name: "column kinds", index: kind, len: 4 }),
         }
     }
-    let rows = table.rows.to_vec();
+    let (betas, rows) = distinct(table.betas.slice(ndarray::s![.., 1..]), table.rows);
     let rows = maps.entry(rows.clone()).or_insert_with(|| Arc::new(rows)).clone();
-    let betas = table.betas.slice(ndarray::s![.., 1..]).to_owned();
     Ok(Target { gene: table.gene as usize, betas, terms, rows })
+}
+
+/// Keep one of each set of equal rows: a table that repeats a row per cell costs no more than one per cluster,
+/// and both give the same bits. Rows are numbered by the cell that uses them first.
+fn distinct(betas: ArrayView2<f64>, rows: ArrayView1<i64>) -> (Array2<f64>, Vec<i64>) {
+    let mut known: HashMap<Vec<u64>, i64> = HashMap::new();
+    let mut number: Vec<Option<i64>> = vec![None; betas.nrows()];
+    let mut kept = Vec::new();
+    let mut map = Vec::with_capacity(rows.len());
+    for &row in rows {
+        let Ok(row) = usize::try_from(row) else {
+            map.push(-1);
+            continue;
+        };
+        let at = *number[row].get_or_insert_with(|| {
+            let bits = betas.row(row).iter().map(|b| b.to_bits()).collect();
+            *known.entry(bits).or_insert_with(|| {
+                kept.push(row);
+                kept.len() as i64 - 1
+            })
+        });
+        map.push(at);
+    }
+    (betas.select(ndarray::Axis(0), &kept), map)
 }
