@@ -7,7 +7,9 @@ pub type Result<T> = std::result::Result<T, Error>;
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum Error {
     /// Two inputs that must have one row per cell disagree.
-    #[error("{left} has {n_left} rows but {right} has {n_right}: both need one row per cell, in the same order")]
+    #[error(
+        "{left} has {n_left} rows but {right} has {n_right}: both need one row per cell, in the same order"
+    )]
     Rows {
         /// Name of the first input.
         left: &'static str,

@@ -7,9 +7,7 @@ use crate::error::{Error, Result};
 /// # Errors
 /// [`Error::Threads`] when the system refuses to start the workers, else whatever `work` returns.
 pub fn with_threads<T: Send>(threads: usize, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(threads)
-        .build()
-        .map_err(|_| Error::Threads(threads))?;
+    let pool =
+        rayon::ThreadPoolBuilder::new().num_threads(threads).build().map_err(|_| Error::Threads(threads))?;
     pool.install(work)
 }

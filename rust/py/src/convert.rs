@@ -9,7 +9,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
-create_exception!(_core, CoreError, PyException, "A kernel failed for a reason that is not the input's fault.");
+create_exception!(
+    _core,
+    CoreError,
+    PyException,
+    "A kernel failed for a reason that is not the input's fault."
+);
 
 /// How often Python's signals are looked at and the progress callback is called during a kernel.
 const POLL: Duration = Duration::from_millis(50);
@@ -74,7 +79,9 @@ pub fn run<T: Send>(
             }
             match outcome {
                 Ok(result) => result.map_err(to_py),
-                Err(_) => Err(CoreError::new_err("internal error in a kernel: please report it with the input")),
+                Err(_) => {
+                    Err(CoreError::new_err("internal error in a kernel: please report it with the input"))
+                }
             }
         })
     })

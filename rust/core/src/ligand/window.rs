@@ -106,7 +106,9 @@ impl Window {
         for (j, right) in weights.iter().enumerate() {
             // What a unit source at bin 0 leaves on nodes 0 .. lags + w.
             let spread: Vec<f64> = (0..lags + w)
-                .map(|node| right.iter().enumerate().map(|(b, v)| v * self.coefficient(node.abs_diff(b))).sum())
+                .map(|node| {
+                    right.iter().enumerate().map(|(b, v)| v * self.coefficient(node.abs_diff(b))).sum()
+                })
                 .collect();
             for (i, left) in weights.iter().enumerate() {
                 for lag in 0..lags {
@@ -139,11 +141,8 @@ fn lattice_operator(phi: &dyn Fn(f64) -> f64, row: Row, tolerance: f64) -> Vec<f
         })
         .collect();
     let coefficient = |lag: usize| -> f64 {
-        let sum: f64 = spectrum
-            .iter()
-            .enumerate()
-            .map(|(j, s)| s * (lag as f64 * (j as f64 + 0.5) * step).cos())
-            .sum();
+        let sum: f64 =
+            spectrum.iter().enumerate().map(|(j, s)| s * (lag as f64 * (j as f64 + 0.5) * step).cos()).sum();
         sum / FREQUENCIES as f64
     };
     // The Gaussian is below 1e-17 at nine sigma and the window adds less than its width.
