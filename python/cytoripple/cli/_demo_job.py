@@ -58,7 +58,7 @@ def run_demo(flags: Mapping[str, Any], shell: Shell) -> None:
 
 def _toy(flags: Mapping[str, Any], shell: Shell) -> tuple[AnnData, Network, Settings, list[str]]:
     """Make the synthetic tissue and settings that fit it."""
-    from cytoripple import datasets, pp
+    from cytoripple import datasets
 
     toy = datasets.toy_tissue(n_cells=1200, n_genes=80, seed=0)
     adata, network = toy.adata, toy.network
@@ -66,11 +66,8 @@ def _toy(flags: Mapping[str, Any], shell: Shell) -> tuple[AnnData, Network, Sett
         f"a synthetic tissue of {adata.n_obs} cells and {adata.n_vars} genes, made from a known mechanism"
     ]
     shell.say(steps[0])
-    if _prepare.NORMALIZED not in adata.layers:
-        pp.normalize(adata, key_added=_prepare.NORMALIZED)
-    settings = _settings(
-        flags, _prepare.NORMALIZED, flags["cluster_key"] or "cell_type", list(adata.var_names)
-    )
+    layer = flags["layer"] or _prepare.IMPUTED
+    settings = _settings(flags, layer, flags["cluster_key"] or "cell_type", list(adata.var_names))
     return adata, network, settings, steps
 
 

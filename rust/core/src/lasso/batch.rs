@@ -146,8 +146,7 @@ fn fit_source(source: &Source<'_>, folds: &[usize], estimator: &Estimator) -> Re
         let model = prepared.model(&w, extra);
         let used: f64 = model.beta.iter().zip(&source.means).map(|(b, m)| b * m).sum();
         fitted.intercept = source.mean_y + model.shift - used;
-        fitted.mse = prepared.mean_square(&w, extra);
-        fitted.r2 = 1.0 - fitted.mse / source.variance_y();
+        (fitted.mse, fitted.r2) = prepared.score(&w, extra);
         fitted.model = model;
         fitted.objective = outcome.primal;
         fitted.gap = outcome.gap;

@@ -34,6 +34,12 @@ impl Data {
         &self.linear
     }
 
+    /// `y^T y / n`.
+    #[must_use]
+    pub fn null(&self) -> f64 {
+        self.null
+    }
+
     #[inline(always)]
     fn column(&self, j: usize) -> &[f64] {
         &self.columns[j * self.y.len()..(j + 1) * self.y.len()]

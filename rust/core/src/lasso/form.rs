@@ -5,6 +5,7 @@ use super::descent::{descend_data, descend_gram};
 use super::fista::{Reference, fista, reference};
 use super::gram::{Gram, GramState};
 use super::groups::Penalty;
+use super::quadratic::Quadratic;
 use super::unpenalized::{Eliminated, reduce_data, reduce_gram};
 use super::{Checked, Outcome, Solver};
 
@@ -35,6 +36,14 @@ impl Form {
         match self {
             Self::Gram(gram) => &gram.xy,
             Self::Data(data) => data.linear(),
+        }
+    }
+
+    /// `||y||^2 / n`.
+    pub(crate) fn null(&self) -> f64 {
+        match self {
+            Self::Gram(gram) => gram.yy,
+            Self::Data(data) => data.null(),
         }
     }
 
@@ -73,7 +82,6 @@ impl Form {
 
     /// Residual mean square `||y - X w||^2 / n`.
     pub(crate) fn residual_square(&self, w: &[f64]) -> f64 {
-        use super::quadratic::Quadratic;
         match self {
             Self::Gram(gram) => {
                 let mut state = GramState::new(gram);

@@ -251,12 +251,15 @@ pub(crate) struct Prepared {
     gone: Eliminated,
     layout: Layout,
     scales: Scales,
+    /// Mean square of the target in solver units.
+    null: f64,
 }
 
 impl Prepared {
     fn new(form: Form, layout: Layout, scales: Scales) -> Self {
+        let null = form.null();
         let (form, gone) = form.reduce(layout.penalized);
-        Self { form, gone, layout, scales }
+        Self { form, gone, layout, scales, null }
     }
 
     pub(crate) fn penalty(&self) -> &Penalty {
@@ -309,9 +312,10 @@ impl Prepared {
         model
     }
 
-    /// Mean squared residual in raw units.
-    pub(crate) fn mean_square(&self, w: &[f64], extra: f64) -> f64 {
-        (self.form.residual_square(w) + extra * extra) / (self.scales.factor_y * self.scales.factor_y)
+    /// Mean squared residual in raw units, and the share of the variance that is explained.
+    pub(crate) fn score(&self, w: &[f64], extra: f64) -> (f64, f64) {
+        let left = self.form.residual_square(w) + extra * extra;
+        (left / (self.scales.factor_y * self.scales.factor_y), 1.0 - left / self.null)
     }
 
     /// Smallest penalty, in the units of the given one, that leaves no column in the model.
