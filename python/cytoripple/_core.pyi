@@ -1,7 +1,7 @@
 """Native kernels. The public, documented entrance is `cytoripple.kernels`."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,19 +70,22 @@ def validation_errors(
 ) -> NDArray[np.float64]:
     """Squared errors of held-out cells, targets x multipliers."""
 
-# --- received ligands
+# ligand
 
+@final
 class ReceivedPlan:
-    """Plan on fixed coordinates, reusable for any expression."""
+    """Received ligands on fixed coordinates, reusable for every expression."""
 
     def __new__(
         cls,
         xy: NDArray[np.float64],
-        sigma: float,
-        cutoff: float,
+        *,
+        radius: float,
+        kernel: str,
         method: str,
         rtol: float,
         factor: float,
+        cutoff: float | None = None,
         samples: NDArray[np.int64] | None = None,
         n_ligands: int = 50,
         threads: int = 0,
@@ -90,14 +93,62 @@ class ReceivedPlan:
     def apply(
         self,
         ligands: NDArray[np.float64],
-        scale: float = 1.0,
         *,
+        scale: float = 1.0,
         threads: int = 0,
         progress: Callable[[int, int], object] | None = None,
-    ) -> NDArray[np.float64]: ...
+    ) -> NDArray[np.float64]:
+        """Received amount of each ligand at each cell (cells x ligands)."""
     @property
     def method(self) -> str: ...
     @property
     def error_bound(self) -> float: ...
     @property
     def n_cells(self) -> int: ...
+
+# perturbation
+
+@final
+class RegulatoryModel:
+    """Coefficients of all targets, ready for derivatives and perturbations."""
+
+    def __new__(
+        cls,
+        tables: list[tuple[int, NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]],
+        n_cells: int,
+        n_genes: int,
+        ligand_genes: NDArray[np.int64],
+    ) -> RegulatoryModel: ...
+    def splash(
+        self,
+        target: int,
+        expression: NDArray[np.float64],
+        received: NDArray[np.float64],
+        received_tfl: NDArray[np.float64],
+        modulators: NDArray[np.int64],
+        scale: float,
+        cap: float | None,
+        allowed: list[int] | None,
+        *,
+        threads: int = 0,
+    ) -> NDArray[np.float64]: ...
+    def perturb(
+        self,
+        expression: NDArray[np.float64],
+        genes: NDArray[np.int64],
+        desired: NDArray[np.float64],
+        cells: NDArray[np.bool_],
+        signals: list[tuple[ReceivedPlan, NDArray[np.int64]]],
+        scale_factor: float,
+        lr_ligands: list[bool],
+        tfl_ligands: list[bool],
+        rules: tuple[str, str, str, bool, float],
+        n_propagation: int,
+        scale: float,
+        cap: float | None,
+        mask: NDArray[np.bool_] | None,
+        allowed: list[list[int] | None] | None,
+        *,
+        threads: int = 0,
+        progress: Callable[[int, int], object] | None = None,
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]: ...

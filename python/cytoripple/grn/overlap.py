@@ -96,13 +96,13 @@ class OverlapReport:
             )
         if self.case_pairs:
             pairs = tuple(f"{ours}/{theirs}" for ours, theirs in self.case_pairs)
-            lines.append(f"case     {len(pairs):,} names agree only without case{_some(': ', pairs)}")
+            lines.append(f"case     {len(pairs):,} names agree only when case is ignored{_some(': ', pairs)}")
         if self.ensembl_names:
             names = self.ensembl_names
             lines.append(f"names    {len(names):,} look like Ensembl identifiers{_some(': ', names)}")
         if self.n_unclassed_ligands:
             lines.append(
-                f"ligands  {self.n_unclassed_ligands:,} have no signaling class: range is contact distance"
+                f"ligands  {self.n_unclassed_ligands:,} have no signaling class and get the contact distance"
             )
         return "\n".join(lines)
 
@@ -220,8 +220,9 @@ def _remedy(report: OverlapReport) -> str:
         species = "human" if ours.isupper() else "mouse"
         return (
             f"{len(report.case_pairs):,} names agree once case is ignored ({ours!r} in the data, {theirs!r} "
-            f"in the network): take the network of the other species, ct.io.read_network(species={species!r}), "
-            f"or, if only the spelling differs, adata.var_names = adata.var_names.{change}"
+            "in the network): take the network of the other species, "
+            f"ct.io.read_network(species={species!r}), or, if only the spelling differs, "
+            f"adata.var_names = adata.var_names.{change}"
         )
     return (
         f"{report.n_known:,} of the {report.n_genes:,} genes are known to the network: use gene symbols of "

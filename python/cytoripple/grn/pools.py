@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,10 +32,11 @@ class Regulators:
         target, targets = _codes(edges["target"])
         order = np.argsort(target, kind="stable")
         self._source = source[order]
-        ends = np.cumsum(np.bincount(target, minlength=len(targets)))
+        counts = np.bincount(target, minlength=len(targets))
+        ends = np.cumsum(counts)
         self._span = {
             name: (int(start), int(end))
-            for name, start, end in zip(targets, [0, *ends[:-1]], ends, strict=True)
+            for name, start, end in zip(targets, ends - counts, ends, strict=True)
             if end > start
         }
 
@@ -117,10 +118,10 @@ class LigandTfPool:
         return list(islice(found, _TFL_PER_REGULATOR))
 
 
-def _codes(column: pd.Series) -> tuple[NDArray[np.signedinteger], list[str]]:
+def _codes(column: pd.Series) -> tuple[NDArray[np.integer[Any]], list[str]]:
     import pandas as pd
 
     if isinstance(column.dtype, pd.CategoricalDtype):
-        return column.cat.codes.to_numpy(), [str(name) for name in column.cat.categories]
+        return np.asarray(column.cat.codes), [str(name) for name in column.cat.categories]
     codes, names = pd.factorize(column)
     return np.asarray(codes, dtype=np.int64), [str(name) for name in names]

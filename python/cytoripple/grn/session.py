@@ -110,7 +110,9 @@ def train_tissue(
     _make(run_dir)
     sweep_temporary(run_dir)
     sweep_temporary(run_dir / "log")
-    record = establish(run_dir, RunRecord(settings, plan.provenance), plan.radii, join=join)
+    # threads change nothing, and an empty directory means that of the run TOML, so that a run can be moved
+    recorded = settings.with_overrides({"execution.threads": 0, "execution.output_dir": ""})
+    record = establish(run_dir, RunRecord(recorded, plan.provenance), plan.radii, join=join)
     with (
         showing(progress) as shown,
         Claims(run_dir, stale_secs=settings.execution.stale_lock_secs) as claims,
@@ -228,6 +230,7 @@ def _write_manifest(run_dir: Path, plan: Plan, counts: Counts, stages: Stages) -
             "pid": os.getpid(),
             "started": stages.started,
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+            "threads": plan.settings.execution.threads,
             "seconds": stages.seconds,
             "counts": asdict(counts),
         }

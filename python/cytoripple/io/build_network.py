@@ -251,17 +251,19 @@ def _wide_reader(
     if isinstance(source, pd.DataFrame):
         return [str(name) for name in source.columns], lambda names: source[names]
 
+    try:
+        file = pq.ParquetFile(Path(source).expanduser())
+    except (pa.ArrowException, OSError) as error:
+        raise _unreadable(where, error) from None
+
     def read(names: list[str]) -> pd.DataFrame:
         try:
-            frame: pd.DataFrame = pq.read_table(source, columns=names).to_pandas(ignore_metadata=True)
+            frame: pd.DataFrame = file.read(columns=names).to_pandas(ignore_metadata=True)
         except (pa.ArrowException, OSError) as error:
             raise _unreadable(where, error) from None
         return frame
 
-    try:
-        return list(pq.read_schema(source).names), read
-    except (pa.ArrowException, OSError) as error:
-        raise _unreadable(where, error) from None
+    return list(file.schema_arrow.names), read
 
 
 def _table(source: str | Path | pd.DataFrame, argument: str) -> pd.DataFrame:
@@ -295,7 +297,7 @@ def _liana(resource: str) -> pd.DataFrame:
             f'lr_resource="{resource}" needs liana: pip install liana, or give lr_csv="cellchat.csv"'
         ) from error
     known = [str(name) for name in liana.rs.show_resources()]
-    if resource not in known:
+    if resource.casefold() not in known:
         raise InputError(
             f"LIANA has no resource {resource!r}{did_you_mean(resource, known)}; known are {', '.join(known)}"
         )

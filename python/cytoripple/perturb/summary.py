@@ -96,7 +96,7 @@ def effect_by_distance(
     """Size of the effect against the distance from the nearest perturbed cell.
 
     A cell counts as perturbed when a perturbed gene changed in it: a knock-out everywhere acts where the gene
-    was expressed. Distances are taken within a sample; cells of samples without a perturbed cell are left out.
+    was expressed. Distances stay within a sample; cells of samples without a perturbed cell are left out.
 
     Parameters
     ----------
@@ -196,8 +196,9 @@ def _distances(adata: AnnData, record: Mapping[str, Any], key: str) -> NDArray[n
     delta: Any = adata.layers[f"{key}_delta"]
     source = (dense(delta[:, adata.var_names.get_indexer(record["targets"])]) != 0).any(axis=1)
     if source.all() or not source.any():
+        where = "every" if source.all() else "no"
         raise InputError(
-            f"the perturbed genes change in {'every' if source.all() else 'no'} cell, so there is no distance: "
+            f"the perturbed genes change in {where} cell, so there is no distance: "
             "give cells to ct.tl.perturb, e.g. one cluster"
         )
     _, xy = coordinates(adata, str(record["spatial_key"]))

@@ -1,42 +1,46 @@
-//! Bindings of the received-ligand plans.
+//! Bindings of received ligands.
 
 use crate::convert::{run, to_py};
-use cytoripple_core::Error;
-use cytoripple_core::ligand::{Kernel, Method, PlanSettings, ReceivedPlan};
+use cytoripple_core::ligand::{self, Kernel, Method, Settings};
+use cytoripple_core::parallel::with_threads;
 use numpy::{IntoPyArray, PyArray2, PyReadonlyArray1, PyReadonlyArray2};
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
-/// Plan on fixed coordinates; the public, documented form is `cytoripple.kernels.ReceivedPlan`.
-#[pyclass(name = "ReceivedPlan", frozen, module = "cytoripple._core")]
-pub struct PyReceivedPlan {
-    /// The native plan, shared with the kernels that receive ligands themselves.
-    pub plan: ReceivedPlan,
+/// Plan of a received-ligand computation. Documented for users in `cytoripple.kernels`.
+#[pyclass(frozen, name = "ReceivedPlan", module = "cytoripple._core")]
+pub struct ReceivedPlan {
+    /// The plan of the core crate, for kernels that take one.
+    pub inner: ligand::ReceivedPlan,
 }
 
 #[pymethods]
-impl PyReceivedPlan {
+impl ReceivedPlan {
     #[new]
-    #[pyo3(signature = (xy, sigma, cutoff, method, rtol, factor, samples=None, n_ligands=50, threads=0))]
+    #[pyo3(signature = (xy, *, radius, kernel, method, rtol, factor, cutoff=None, samples=None, n_ligands=50, threads=0))]
     fn new(
         py: Python<'_>,
         xy: PyReadonlyArray2<'_, f64>,
-        sigma: f64,
-        cutoff: f64,
+        radius: f64,
+        kernel: &str,
         method: &str,
         rtol: f64,
         factor: f64,
+        cutoff: Option<f64>,
         samples: Option<PyReadonlyArray1<'_, i64>>,
         n_ligands: usize,
         threads: usize,
     ) -> PyResult<Self> {
-        let (kernel, method) = (Kernel { sigma, cutoff }, named(method).map_err(to_py)?);
-        let settings = PlanSettings { kernel, method, rtol, factor, n_ligands };
-        let (xy, samples) = (xy.as_array(), samples.as_ref().map(|s| s.as_array()));
-        let plan = run(py, threads, None, |_| ReceivedPlan::new(xy, samples, settings))?;
-        Ok(Self { plan })
+        let (kernel, method) = (kernel_named(kernel, cutoff)?, method_named(method)?);
+        let settings = Settings { kernel, method, radius, rtol, factor, n_ligands };
+        let xy = xy.as_array();
+        let samples = samples.as_ref().map(|samples| samples.as_array());
+        let plan = || ligand::ReceivedPlan::with_settings(xy, samples, &settings);
+        let inner = py.detach(|| with_threads(threads, plan)).map_err(to_py)?;
+        Ok(Self { inner })
     }
 
-    #[pyo3(signature = (ligands, scale=1.0, *, threads=0, progress=None))]
+    #[pyo3(signature = (ligands, *, scale=1.0, threads=0, progress=None))]
     fn apply<'py>(
         &self,
         py: Python<'py>,
@@ -46,40 +50,50 @@ impl PyReceivedPlan {
         progress: Option<Py<PyAny>>,
     ) -> PyResult<Bound<'py, PyArray2<f64>>> {
         let ligands = ligands.as_array();
-        Ok(run(py, threads, progress, |watch| self.plan.apply(ligands, scale, watch))?.into_pyarray(py))
+        let out = run(py, threads, progress, |watch| self.inner.apply(ligands, scale, watch))?;
+        Ok(out.into_pyarray(py))
     }
 
     #[getter]
     fn method(&self) -> &'static str {
-        self.plan.method()
+        match self.inner.method() {
+            Method::Mesh => "mesh",
+            Method::Anchors => "anchors",
+            Method::Auto | Method::Direct => "direct",
+        }
     }
 
     #[getter]
     fn error_bound(&self) -> f64 {
-        self.plan.error_bound()
+        self.inner.error_bound()
     }
 
     #[getter]
     fn n_cells(&self) -> usize {
-        self.plan.n_cells()
+        self.inner.cells()
     }
 }
 
-fn named(method: &str) -> Result<Method, Error> {
-    match method {
+fn kernel_named(name: &str, cutoff: Option<f64>) -> PyResult<Kernel> {
+    match (name, cutoff) {
+        ("gaussian", _) => Ok(Kernel::Gaussian),
+        ("gaussian_truncated", _) => Ok(Kernel::GaussianTruncated),
+        ("gaussian_cutoff", Some(cutoff)) => Ok(Kernel::GaussianCutoff(cutoff)),
+        ("gaussian_cutoff", None) => Err(PyValueError::new_err("kernel gaussian_cutoff needs a cutoff")),
+        _ => Err(PyValueError::new_err(format!("unknown kernel {name:?}"))),
+    }
+}
+
+fn method_named(name: &str) -> PyResult<Method> {
+    match name {
         "auto" => Ok(Method::Auto),
         "direct" => Ok(Method::Direct),
         "mesh" => Ok(Method::Mesh),
         "anchors" => Ok(Method::Anchors),
-        _ => Err(Error::Parameter {
-            name: "method",
-            value: method.to_string(),
-            expected: "give auto, direct, mesh or anchors",
-        }),
+        _ => Err(PyValueError::new_err(format!("unknown method {name:?}"))),
     }
 }
 
-/// Add the classes of this file to the module.
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    module.add_class::<PyReceivedPlan>()
+    module.add_class::<ReceivedPlan>()
 }

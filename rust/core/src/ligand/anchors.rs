@@ -1,69 +1,133 @@
-//! The anchor grid of earlier tools: exact sums at the nodes of a coarse grid, bilinear in between.
+//! The grid approximation of the published programs, kept to reproduce their numbers.
 //!
-//! Kept to reproduce their results. Its error is about factor^2 / 8 per axis, against any accuracy of the mesh.
+//! Anchors on a square grid of spacing `h = factor * sigma` around the bounding box of the cells receive the
+//! exact sum; cells take the bilinear interpolation of the four anchors around them. One pass over the
+//! cells per anchor, as published; anchors that no cell looks at are skipped.
 
-use super::Kernel;
-use ndarray::{Array2, ArrayView2, Axis};
+use super::kernel::{Coordinates, Shape};
+use super::meter::Meter;
+use super::output::OutputRows;
+use super::{Columns, Job};
+use crate::simd::fma;
+use crate::widest;
 use rayon::prelude::*;
 
-/// Grid of anchors over the bounding box, padded by one spacing.
-#[derive(Debug, Clone)]
-pub struct Anchors {
-    origin: [f64; 2],
-    nodes: [usize; 2],
-    spacing: f64,
-    kernel: Kernel,
+/// Cells between two looks at the wish to stop.
+const STRIDE: usize = 4096;
+
+/// Plan of the anchor grid.
+#[derive(Debug)]
+pub(super) struct Anchors {
+    shape: Shape,
+    points: Coordinates,
+    rows: Vec<usize>,
+    /// Position of each anchor that some cell looks at.
+    anchors: Vec<[f64; 2]>,
+    /// The four anchors of each cell and their weights.
+    corners: Vec<[(u32, f64); 4]>,
+    error: f64,
 }
 
 impl Anchors {
-    /// Grid with spacing `factor` standard deviations; `None` when it would have as many anchors as cells.
-    pub fn new(xy: ArrayView2<f64>, kernel: Kernel, factor: f64) -> Option<Self> {
-        let spacing = factor * kernel.sigma;
-        let (mut origin, mut nodes) = ([0.0; 2], [0; 2]);
-        for a in 0..2 {
-            let column = xy.column(a);
-            let low = column.fold(f64::INFINITY, |m, &x| m.min(x)) - spacing;
-            let high = column.fold(f64::NEG_INFINITY, |m, &x| m.max(x)) + spacing;
-            origin[a] = low;
-            nodes[a] = ((high - low) / spacing).ceil() as usize + 1;
+    /// The grid, or nothing when it would have at least as many anchors as there are cells.
+    pub(super) fn new(points: &Coordinates, rows: &[usize], shape: Shape, factor: f64) -> Option<Self> {
+        let h = factor * shape.sigma;
+        let axis = |a: usize| {
+            let (lowest, highest) = points.extent(a);
+            let (start, end) = (lowest - h, highest + h);
+            (start, ((end - start) / h).ceil() + 1.0)
+        };
+        let ((x0, nx), (y0, ny)) = (axis(0), axis(1));
+        if nx * ny >= points.len() as f64 {
+            return None;
         }
-        let total = nodes[0].checked_mul(nodes[1])?;
-        (total < xy.nrows()).then_some(Self { origin, nodes, spacing, kernel })
-    }
-
-    /// Interpolated sums, cells x ligands.
-    pub fn apply(&self, xy: ArrayView2<f64>, values: ArrayView2<f64>) -> Array2<f64> {
-        let at_anchors = self.sums(xy, values);
-        let [nx, ny] = self.nodes;
-        let mut out = Array2::zeros(values.raw_dim());
-        out.axis_iter_mut(Axis(0)).into_par_iter().enumerate().for_each(|(i, mut row)| {
-            let u = (xy[[i, 0]] - self.origin[0]) / self.spacing;
-            let v = (xy[[i, 1]] - self.origin[1]) / self.spacing;
-            let (a, b) = (u.floor() as usize, v.floor() as usize);
+        let (nx, ny) = (nx as usize, ny as usize);
+        let corner = |i: usize| {
+            let [x, y, _] = points.at(i);
+            let (u, v) = ((x - x0) / h, (y - y0) / h);
+            let (a, b) = ((u as usize).min(nx - 1), (v as usize).min(ny - 1));
             let (fu, fv) = (u - a as f64, v - b as f64);
             let (right, up) = ((a + 1).min(nx - 1), (b + 1).min(ny - 1));
-            row.scaled_add((1.0 - fu) * (1.0 - fv), &at_anchors.row(b * nx + a));
-            row.scaled_add(fu * (1.0 - fv), &at_anchors.row(b * nx + right));
-            row.scaled_add((1.0 - fu) * fv, &at_anchors.row(up * nx + a));
-            row.scaled_add(fu * fv, &at_anchors.row(up * nx + right));
-        });
-        out
+            [
+                (b * nx + a, (1.0 - fu) * (1.0 - fv)),
+                (b * nx + right, fu * (1.0 - fv)),
+                (up * nx + a, (1.0 - fu) * fv),
+                (up * nx + right, fu * fv),
+            ]
+        };
+        let corners: Vec<[(usize, f64); 4]> = (0..points.len()).map(corner).collect();
+        let mut used = vec![false; nx * ny];
+        corners.iter().flatten().for_each(|(anchor, _)| used[*anchor] = true);
+        let mut number = vec![0_u32; nx * ny];
+        let mut anchors = Vec::new();
+        for anchor in (0..nx * ny).filter(|a| used[*a]) {
+            number[anchor] = anchors.len() as u32;
+            anchors.push([x0 + (anchor % nx) as f64 * h, y0 + (anchor / nx) as f64 * h]);
+        }
+        let corners = corners.iter().map(|four| four.map(|(a, weight)| (number[a], weight))).collect();
+        // Bilinear interpolation: h^2 / 8 of the second derivative, at most 1 / sigma^2, on each axis;
+        // a kernel with an edge jumps there by its weight.
+        let jump = if shape.reach.is_finite() { shape.weight(shape.reach) } else { 0.0 };
+        let error = factor * factor / 4.0 + jump;
+        Some(Self { shape, points: points.clone(), rows: rows.to_vec(), anchors, corners, error })
     }
 
-    fn sums(&self, xy: ArrayView2<f64>, values: ArrayView2<f64>) -> Array2<f64> {
-        let [nx, ny] = self.nodes;
-        let (slope, limit) = (-0.5 / (self.kernel.sigma * self.kernel.sigma), self.kernel.cutoff);
-        let mut sums = Array2::zeros((nx * ny, values.ncols()));
-        sums.axis_iter_mut(Axis(0)).into_par_iter().enumerate().for_each(|(node, mut row)| {
-            let x = self.origin[0] + (node % nx) as f64 * self.spacing;
-            let y = self.origin[1] + (node / nx) as f64 * self.spacing;
-            for (cell, value) in xy.outer_iter().zip(values.outer_iter()) {
-                let d2 = (x - cell[0]).powi(2) + (y - cell[1]).powi(2);
-                if d2 <= limit * limit {
-                    row.scaled_add((slope * d2).exp(), &value);
+    /// Bound on the error, in units of `scale * mean |ligand|`.
+    pub(super) fn error_bound(&self) -> f64 {
+        self.error
+    }
+
+    /// Steps that one pass reports.
+    pub(super) fn steps(&self) -> usize {
+        self.anchors.len() * self.rows.len()
+    }
+
+    /// Write every row of the plan once, for the given columns.
+    pub(super) fn apply(&self, job: Job<'_>, columns: Columns, out: &OutputRows<'_>, meter: &Meter<'_>) {
+        let factor = job.scale / self.rows.len() as f64;
+        let mut values = vec![0.0; self.anchors.len() * columns.count];
+        values.par_chunks_mut(columns.count).zip(&self.anchors).for_each(|(sum, anchor)| {
+            self.sum_at(*anchor, job, columns, sum, meter);
+            sum.iter_mut().for_each(|value| *value *= factor);
+        });
+        if !meter.running() {
+            return;
+        }
+        self.rows.par_iter().zip(&self.corners).with_min_len(256).for_each(|(row, corners)| {
+            let interpolate = |out: &mut [f64]| {
+                out.fill(0.0);
+                for (anchor, weight) in corners {
+                    let start = *anchor as usize * columns.count;
+                    add_scaled(out, *weight, &values[start..start + columns.count]);
+                }
+            };
+            // SAFETY: every row of the caller's matrix is in one engine, once.
+            unsafe { out.write(*row, columns.first, columns.count, interpolate) };
+        });
+    }
+
+    fn sum_at(&self, at: [f64; 2], job: Job<'_>, columns: Columns, sum: &mut [f64], meter: &Meter<'_>) {
+        let exponent = -0.5 / (self.shape.sigma * self.shape.sigma);
+        for (k, rows) in self.rows.chunks(STRIDE).enumerate() {
+            for (c, row) in rows.iter().enumerate() {
+                let [x, y, _] = self.points.at(k * STRIDE + c);
+                let square = (x - at[0]) * (x - at[0]) + (y - at[1]) * (y - at[1]);
+                if square.sqrt() <= self.shape.reach {
+                    add_scaled(sum, (exponent * square).exp(), columns.of(job.row(*row)));
                 }
             }
-        });
-        sums
+            if !meter.advance(rows.len()) {
+                return;
+            }
+        }
+    }
+}
+
+widest! {
+    /// sum += weight * row
+    fn add_scaled(sum: &mut [f64], weight: f64, row: &[f64]) {
+        for (s, r) in sum.iter_mut().zip(row) {
+            *s = fma::<FMA>(weight, *r, *s);
+        }
     }
 }

@@ -1,164 +1,137 @@
-//! Direct sums: all pairs of cells within a cut-off distance, found through cell lists.
+//! Sum over pairs: weights of 8 x 64 pairs at a time, then a register-blocked product with the ligands.
 
-use super::Kernel;
-use super::tile::{Left, accumulate, exp_in_place};
-use crate::error::{Error, Result};
-use crate::watch::Watch;
-use ndarray::ArrayView2;
+use super::buckets::Buckets;
+use super::kernel::{Coordinates, Shape, pair_weights};
+use super::lanes::{Lanes, pad};
+use super::meter::Meter;
+use super::output::OutputRows;
+use super::panel::{Rows, accumulate};
+use super::{Columns, Job};
 use rayon::prelude::*;
-use std::collections::HashMap;
 use std::ops::Range;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Cells of a bucket meet the cells of the neighboring buckets in blocks of this many.
-const BLOCK: usize = 64;
+/// Targets handled together: their sums and a chunk of sources stay in the first two cache levels.
+const TARGETS: usize = 64;
+/// Sources whose weights are held at a time.
+const SOURCES: usize = 64;
+/// Sources between two looks at the wish to stop.
+const STRIDE: usize = 16 * SOURCES;
 
-/// Buckets of cells with side half the cut-off.
-#[derive(Debug, Clone)]
-pub struct Direct {
-    /// Cells in bucket order.
-    pub cells: Vec<usize>,
-    points: Vec<[f64; 3]>,
-    buckets: Vec<(Range<usize>, Vec<Range<usize>>)>,
-    kernel: Kernel,
-    cutoff: f64,
+/// Exact sum over all pairs within reach.
+#[derive(Debug)]
+pub(super) struct Direct {
+    shape: Shape,
+    cells_in_sample: usize,
+    /// Row of the caller's matrices of each sorted cell.
+    rows: Vec<usize>,
+    sorted: Coordinates,
+    blocks: Vec<Block>,
+    pairs: usize,
 }
 
-/// A group of targets and the sorted ranges of cells that may be near enough.
-type Bucket = [i64; 3];
+/// Consecutive sorted cells with the runs of cells they can hear.
+#[derive(Debug)]
+struct Block {
+    targets: Range<usize>,
+    sources: Vec<Range<usize>>,
+}
 
 impl Direct {
-    /// Sort cells into buckets; an infinite `cutoff` makes one bucket of all cells.
-    pub fn new(xy: ArrayView2<f64>, cells: &[usize], kernel: Kernel, cutoff: f64) -> Self {
-        let dims = xy.ncols();
-        let side = 0.5 * cutoff;
-        let mut keyed: Vec<(Bucket, usize)> = cells
-            .iter()
-            .map(|&i| {
-                let mut key = [0; 3];
-                if cutoff.is_finite() {
-                    for a in 0..dims {
-                        // x last: neighbors along x are neighbors in the sorted order
-                        key[2 - a] = (xy[[i, a]] / side).floor() as i64;
+    /// Plan for the cells at `points`, found in `rows` of the caller's matrices.
+    pub(super) fn new(points: &Coordinates, rows: &[usize], cells_in_sample: usize, shape: Shape) -> Self {
+        if !shape.reach.is_finite() || points.widest_axis() <= shape.reach {
+            let all = vec![Range { start: 0, end: points.len() }];
+            return Self::sorted(points.clone(), rows.to_vec(), cells_in_sample, shape, &all, &[all.clone()]);
+        }
+        let buckets = Buckets::new(points, shape.reach);
+        let mut sorted = Coordinates::default();
+        buckets.order.iter().for_each(|&i| sorted.push(points.at(i)));
+        let rows = buckets.order.iter().map(|&i| rows[i]).collect();
+        Self::sorted(sorted, rows, cells_in_sample, shape, &buckets.members, &buckets.neighbors)
+    }
+
+    fn sorted(
+        sorted: Coordinates,
+        rows: Vec<usize>,
+        cells_in_sample: usize,
+        shape: Shape,
+        members: &[Range<usize>],
+        neighbors: &[Vec<Range<usize>>],
+    ) -> Self {
+        let mut blocks = Vec::new();
+        let mut pairs = 0;
+        for (members, sources) in members.iter().zip(neighbors) {
+            for start in members.clone().step_by(TARGETS) {
+                let targets = start..members.end.min(start + TARGETS);
+                pairs += targets.len() * sources.iter().map(Range::len).sum::<usize>();
+                blocks.push(Block { targets, sources: sources.clone() });
+            }
+        }
+        Self { shape, cells_in_sample, rows, sorted, blocks, pairs }
+    }
+
+    /// Steps that one pass over the ligands reports.
+    pub(super) fn steps(&self) -> usize {
+        self.pairs
+    }
+
+    /// Add nothing, write every row of the plan once, for the given columns.
+    pub(super) fn apply(&self, job: Job<'_>, columns: Columns, out: &OutputRows<'_>, meter: &Meter<'_>) {
+        let groups = columns.groups();
+        let mut values = vec![Lanes::ZERO; self.rows.len() * groups];
+        values.par_chunks_mut(groups).zip(&self.rows).with_min_len(256).for_each(|(lanes, &row)| {
+            pad(columns.of(job.row(row)), lanes);
+        });
+        let factor = job.scale / self.cells_in_sample as f64;
+        self.blocks.par_iter().for_each_init(Vec::new, |sums, block| {
+            sums.clear();
+            sums.resize(block.targets.len() * groups, Lanes::ZERO);
+            if !self.sum_block(block, &values, groups, sums, meter) {
+                return;
+            }
+            for (row, sum) in self.rows[block.targets.clone()].iter().zip(sums.chunks(groups)) {
+                // SAFETY: every row of the caller's matrix is in one block of one engine.
+                unsafe { out.write(*row, columns.first, columns.count, |out| scaled(sum, factor, out)) };
+            }
+        });
+    }
+
+    /// Weighted sums of the sources of a block; `false` when the caller asked to stop.
+    fn sum_block(
+        &self,
+        block: &Block,
+        values: &[Lanes],
+        groups: usize,
+        sums: &mut [Lanes],
+        meter: &Meter<'_>,
+    ) -> bool {
+        let mut weights = [Lanes::ZERO; SOURCES];
+        for run in &block.sources {
+            for stride in run.clone().step_by(STRIDE) {
+                let stride = stride..run.end.min(stride + STRIDE);
+                for first in stride.clone().step_by(SOURCES) {
+                    let weights = &mut weights[..SOURCES.min(stride.end - first)];
+                    for (eight, sums) in sums.chunks_mut(Lanes::WIDTH * groups).enumerate() {
+                        let count = sums.len() / groups;
+                        let targets = self.sorted.eight(block.targets.start + eight * Lanes::WIDTH, count);
+                        pair_weights(self.shape, &targets, &self.sorted, first, weights);
+                        let rows = Rows { values, groups, bases: &[first], inner: weights.len() };
+                        accumulate(sums, count, weights, rows);
                     }
                 }
-                (key, i)
-            })
-            .collect();
-        keyed.sort_unstable();
-        let mut ranges: Vec<(Bucket, Range<usize>)> = Vec::new();
-        for (position, (key, _)) in keyed.iter().enumerate() {
-            match ranges.last_mut() {
-                Some((last, range)) if last == key => range.end = position + 1,
-                _ => ranges.push((*key, position..position + 1)),
-            }
-        }
-        let place: HashMap<Bucket, usize> =
-            ranges.iter().enumerate().map(|(at, (key, _))| (*key, at)).collect();
-        let flat = if dims == 2 { 0 } else { 2 };
-        let buckets = ranges
-            .iter()
-            .flat_map(|(key, range)| {
-                let near = neighbors(*key, flat, &ranges, &place);
-                let pieces = range.clone().step_by(BLOCK);
-                pieces.map(move |first| (first..(first + BLOCK).min(range.end), near.clone()))
-            })
-            .collect();
-        let point = |i: usize| [xy[[i, 0]], xy[[i, 1]], if dims == 3 { xy[[i, 2]] } else { 0.0 }];
-        let cells: Vec<usize> = keyed.into_iter().map(|(_, i)| i).collect();
-        let points = cells.iter().map(|&i| point(i)).collect();
-        Self { cells, points, buckets, kernel, cutoff }
-    }
-
-    /// Mean number of cells within the cut-off, estimated from the occupancy of the buckets.
-    pub fn mean_neighbors(&self) -> f64 {
-        let dims3 = self.points.iter().any(|p| p[2] != self.points[0][2]);
-        let ball = if !self.cutoff.is_finite() {
-            1.0
-        } else if dims3 {
-            4.0 / 3.0 * std::f64::consts::PI * 8.0 / 125.0
-        } else {
-            std::f64::consts::PI * 4.0 / 25.0
-        };
-        let pairs: f64 = self
-            .buckets
-            .iter()
-            .map(|(own, near)| own.len() as f64 * near.iter().map(|r| r.len() as f64).sum::<f64>())
-            .sum();
-        (ball * pairs / self.cells.len().max(1) as f64).max(1.0)
-    }
-
-    /// Kernel sums (cells in bucket order x `n`) of `values`, the same shape; `n` is a multiple of 8.
-    ///
-    /// # Errors
-    /// [`Error::Cancelled`] when `watch` says so.
-    pub fn apply(&self, values: &[f64], n: usize, watch: &dyn Watch) -> Result<Vec<f64>> {
-        let mut out = vec![0.0; self.cells.len() * n];
-        let mut parts = Vec::with_capacity(self.buckets.len());
-        let mut rest = out.as_mut_slice();
-        for (own, near) in &self.buckets {
-            let (part, tail) = rest.split_at_mut(own.len() * n);
-            parts.push((own, near, part));
-            rest = tail;
-        }
-        let (done, total) = (AtomicUsize::new(0), parts.len());
-        parts.into_par_iter().try_for_each(|(own, near, part)| {
-            let done = done.fetch_add(1, Ordering::Relaxed);
-            if !watch.tick(done, total) {
-                return Err(Error::Cancelled { done, total });
-            }
-            let mut weights = vec![0.0; BLOCK * BLOCK];
-            for sources in near.iter().flat_map(|r| blocks(r.clone())) {
-                self.weigh(own, &sources, &mut weights);
-                let left = Left { data: &weights, row_step: BLOCK, k_step: 1 };
-                let block = &values[sources.start * n..sources.end * n];
-                accumulate(own.len(), n, sources.len(), left, block, part);
-            }
-            Ok(())
-        })?;
-        Ok(out)
-    }
-
-    /// Kernel weights of a block of targets (rows) and sources (columns).
-    fn weigh(&self, own: &Range<usize>, sources: &Range<usize>, weights: &mut [f64]) {
-        let slope = -0.5 / (self.kernel.sigma * self.kernel.sigma);
-        let limit = self.cutoff * self.cutoff;
-        for (target, line) in self.points[own.clone()].iter().zip(weights.chunks_mut(BLOCK)) {
-            for (w, source) in line.iter_mut().zip(&self.points[sources.clone()]) {
-                let (dx, dy, dz) = (target[0] - source[0], target[1] - source[1], target[2] - source[2]);
-                let d2 = dx * dx + dy * dy + dz * dz;
-                *w = if d2 <= limit { slope * d2 } else { f64::NEG_INFINITY };
-            }
-            let line = &mut line[..sources.len()];
-            exp_in_place(line);
-        }
-    }
-}
-
-fn blocks(range: Range<usize>) -> impl Iterator<Item = Range<usize>> {
-    let end = range.end;
-    range.step_by(BLOCK).map(move |first| first..(first + BLOCK).min(end))
-}
-
-/// Sorted cell ranges of the buckets within two sides; neighbors that touch in the order are joined.
-fn neighbors(
-    key: Bucket,
-    flat: i64,
-    ranges: &[(Bucket, Range<usize>)],
-    place: &HashMap<Bucket, usize>,
-) -> Vec<Range<usize>> {
-    let mut found: Vec<Range<usize>> = Vec::new();
-    for z in -flat..=flat {
-        for y in -2..=2 {
-            for x in -2..=2 {
-                let Some(&at) = place.get(&[key[0] + z, key[1] + y, key[2] + x]) else { continue };
-                let range = ranges[at].1.clone();
-                match found.last_mut() {
-                    Some(last) if last.end == range.start => last.end = range.end,
-                    _ => found.push(range),
+                if !meter.advance(stride.len() * block.targets.len()) {
+                    return false;
                 }
             }
         }
+        true
     }
-    found
+}
+
+fn scaled(sum: &[Lanes], factor: f64, out: &mut [f64]) {
+    for (values, lanes) in out.chunks_mut(Lanes::WIDTH).zip(sum) {
+        for (value, lane) in values.iter_mut().zip(lanes.0) {
+            *value = lane * factor;
+        }
+    }
 }

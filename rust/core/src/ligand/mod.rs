@@ -1,50 +1,71 @@
-//! Ligand received by every cell under a Gaussian kernel.
+//! Ligand received by every cell.
 //!
-//! `received[i, l] = scale / n * sum_j K(|x_i - x_j|) * ligand[j, l]`, the sum over the cells of the sample
-//! of cell i (itself included) and n their number.
+//! `received[i, l] = scale / n * sum_j kernel(|x_i - x_j|) * ligand[j, l]`, over the `n` cells j of the sample
+//! of cell i, itself included.
+//!
+//! Three methods: the sum over pairs ([`direct`]), a lattice with controlled error for the Gaussian
+//! ([`mesh`]), and the interpolated grid of the published programs ([`anchors`]).
 
 mod anchors;
+mod buckets;
+mod convolve;
 mod direct;
-mod groups;
+mod kernel;
+mod lanes;
+mod lattice;
 mod mesh;
+mod meter;
+mod output;
+mod panel;
+mod pieces;
 mod plan;
-mod tile;
-pub mod window;
+mod polynomial;
+mod spread;
+mod window;
 
-pub use plan::{PlanSettings, ReceivedPlan};
+pub use kernel::Kernel;
+pub use plan::{Method, ReceivedPlan, Settings};
 
-/// How a weight falls with distance: `exp(-d^2 / (2 sigma^2))` up to `cutoff`, 0 beyond.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Kernel {
-    /// Standard deviation, in units of the coordinates.
-    pub sigma: f64,
-    /// Largest distance with a weight; infinite for the plain Gaussian.
-    pub cutoff: f64,
+use lanes::Lanes;
+
+/// What one call works on.
+#[derive(Clone, Copy)]
+struct Job<'a> {
+    /// Ligands of all cells, row by row.
+    ligands: &'a [f64],
+    /// Ligands per cell.
+    width: usize,
+    scale: f64,
+    /// Smallest value a result may take: 0 when nothing negative goes in.
+    floor: f64,
 }
 
-impl Kernel {
-    /// The plain Gaussian.
-    #[must_use]
-    pub fn gaussian(radius: f64) -> Self {
-        Self { sigma: radius, cutoff: f64::INFINITY }
-    }
-
-    /// Weight 0.001 at `radius`, and 0 beyond it.
-    #[must_use]
-    pub fn truncated(radius: f64) -> Self {
-        Self { sigma: radius / (-2.0 * 0.001_f64.ln()).sqrt(), cutoff: radius }
+impl<'a> Job<'a> {
+    fn row(&self, row: usize) -> &'a [f64] {
+        &self.ligands[row * self.width..(row + 1) * self.width]
     }
 }
 
-/// How the sums are computed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Method {
-    /// The cheaper of direct and mesh.
-    Auto,
-    /// All pairs within reach.
-    Direct,
-    /// Spreading to a lattice, with an error bound.
-    Mesh,
-    /// The anchor grid of earlier tools.
-    Anchors,
+/// Ligands handled in one pass over the cells.
+#[derive(Debug, Clone, Copy)]
+struct Columns {
+    first: usize,
+    count: usize,
+}
+
+impl Columns {
+    /// Lane groups of a padded row.
+    fn groups(self) -> usize {
+        self.count.div_ceil(Lanes::WIDTH)
+    }
+
+    /// The values of these columns in one row.
+    fn of(self, row: &[f64]) -> &[f64] {
+        &row[self.first..self.first + self.count]
+    }
+
+    /// Cut `width` columns into passes of at most `most`.
+    fn passes(width: usize, most: usize) -> impl Iterator<Item = Self> {
+        (0..width).step_by(most.max(1)).map(move |first| Self { first, count: most.min(width - first) })
+    }
 }

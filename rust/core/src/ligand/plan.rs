@@ -1,325 +1,297 @@
-//! Plan of a received-ligand computation: everything that depends on the coordinates, reusable for any expression.
+//! The plan of a received-ligand computation: which method handles which cells.
 
 use super::anchors::Anchors;
 use super::direct::Direct;
+use super::kernel::{Coordinates, Kernel, Shape};
 use super::mesh::Mesh;
-use super::tile::padded;
-use super::window::{WINDOWS, Window};
-use super::{Kernel, Method, groups};
-use crate::check;
+use super::meter::Meter;
+use super::output::OutputRows;
+use super::pieces;
+use super::{Columns, Job};
 use crate::error::{Error, Result};
+use crate::simd::fma;
 use crate::watch::Watch;
-use ndarray::{Array2, ArrayView1, ArrayView2, Axis};
+use crate::{check, widest};
+use ndarray::{Array2, ArrayView1, ArrayView2};
 use rayon::prelude::*;
-use std::collections::HashMap;
 
-/// More nodes than this per cell are not worth a lattice.
-const MAX_NODES_PER_CELL: f64 = 64.0;
-/// Ligands are taken in blocks of this many, so that a tile of nodes stays in the second cache.
-const LIGAND_BLOCK: usize = 256;
-/// Cost of one exponential, in multiply-adds.
-const EXP_COST: f64 = 8.0;
+/// How the sum over cells is computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    /// Mesh or direct, whichever needs fewer operations at the wanted accuracy.
+    Auto,
+    /// Every pair of cells, exactly.
+    Direct,
+    /// Lattice with a controlled error; kernel `Gaussian` only.
+    Mesh,
+    /// Bilinear interpolation of a coarse grid, as the published programs do; two dimensions only.
+    Anchors,
+}
 
 /// What a plan is made for.
-#[derive(Debug, Clone, Copy)]
-pub struct PlanSettings {
-    /// Weight by distance.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Settings {
+    /// Shape of the signal.
     pub kernel: Kernel,
-    /// How to sum.
+    /// Way of computing.
     pub method: Method,
-    /// Error of the mesh relative to the largest value of a ligand, and drop tolerance of direct sums.
+    /// Radius in the units of the coordinates.
+    pub radius: f64,
+    /// Error allowed, relative to the largest value of each ligand (1e-13 to 1e-2).
     pub rtol: f64,
-    /// Spacing of the anchor grid in standard deviations.
+    /// Spacing of the anchors in units of the kernel's sigma.
     pub factor: f64,
-    /// Number of ligands the choice of the method is made for.
+    /// Number of ligands the plan expects: enters the choice of the method.
     pub n_ligands: usize,
 }
 
-/// Immutable; the coordinates are sorted and all weights tabulated once.
-#[derive(Debug, Clone)]
-pub struct ReceivedPlan {
-    n: usize,
-    samples: Vec<Sample>,
-    error: f64,
+impl Settings {
+    /// Gaussian kernel, method chosen by cost, relative error 1e-6.
+    pub fn gaussian(radius: f64) -> Self {
+        Self {
+            kernel: Kernel::Gaussian,
+            method: Method::Auto,
+            radius,
+            rtol: 1e-6,
+            factor: 0.5,
+            n_ligands: 50,
+        }
+    }
+
+    fn check(&self, dimensions: usize) -> Result<Shape> {
+        check::radius(self.radius)?;
+        if !(1e-13..=1e-2).contains(&self.rtol) {
+            return Err(parameter("rtol", self.rtol, "give a relative error from 1e-13 to 1e-2"));
+        }
+        if !(self.factor.is_finite() && self.factor > 0.0) {
+            return Err(parameter("factor", self.factor, "give a positive anchor spacing in units of sigma"));
+        }
+        if self.method == Method::Mesh && self.kernel != Kernel::Gaussian {
+            let expected = "the mesh needs kernel gaussian: the others jump at their edge, use direct";
+            return Err(Error::Parameter { name: "method", value: "mesh".into(), expected });
+        }
+        if self.method == Method::Anchors && dimensions != 2 {
+            let expected = "anchors exist in two dimensions only: use mesh or direct";
+            return Err(Error::Parameter { name: "method", value: "anchors".into(), expected });
+        }
+        self.kernel.shape(self.radius)
+    }
 }
 
-#[derive(Debug, Clone)]
-struct Sample {
-    cells: usize,
-    parts: Vec<Part>,
+fn parameter(name: &'static str, value: f64, expected: &'static str) -> Error {
+    Error::Parameter { name, value: value.to_string(), expected }
 }
 
-#[derive(Debug, Clone)]
-enum Part {
+/// One method at work on some of the cells.
+#[derive(Debug)]
+pub(super) enum Engine {
     Direct(Direct),
     Mesh(Mesh),
-    Anchors { anchors: Anchors, cells: Vec<usize>, xy: Array2<f64> },
+    Anchors(Anchors),
+}
+
+/// Plan of a received-ligand computation on fixed coordinates, reusable for every expression.
+#[derive(Debug)]
+pub struct ReceivedPlan {
+    cells: usize,
+    engines: Vec<Engine>,
+    method: Method,
+    error_bound: f64,
 }
 
 impl ReceivedPlan {
-    /// Plan for cells at `xy` (cells x 2 or 3); cells with different `samples` never hear each other.
+    /// Exact Gaussian sum over all pairs of cells at `xy` (cells x dimensions) within each sample.
     ///
     /// # Errors
-    /// Coordinates that are not finite, a radius that is not positive, or parameters out of range.
-    pub fn new(
+    /// As [`ReceivedPlan::with_settings`].
+    pub fn new(xy: ArrayView2<f64>, samples: Option<ArrayView1<i64>>, radius: f64) -> Result<Self> {
+        Self::with_settings(xy, samples, &Settings { method: Method::Direct, ..Settings::gaussian(radius) })
+    }
+
+    /// Plan for cells at `xy` (cells x 2 or 3, any unit shared with the radius).
+    ///
+    /// Cells of different `samples` do not signal to each other, and each sample divides by its own number
+    /// of cells.
+    ///
+    /// # Errors
+    /// When a coordinate is not finite, a setting is outside its range, or the shapes disagree.
+    pub fn with_settings(
         xy: ArrayView2<f64>,
         samples: Option<ArrayView1<i64>>,
-        settings: PlanSettings,
+        settings: &Settings,
     ) -> Result<Self> {
-        validate(xy, samples, settings)?;
-        let mut plan = Self { n: xy.nrows(), samples: Vec::new(), error: 0.0 };
-        let mut windows = Windows::default();
-        for cells in groups::by_sample(xy.nrows(), samples) {
-            let mut parts = Vec::new();
-            let n = cells.len();
-            if settings.method == Method::Anchors {
-                parts.push(anchor_part(xy, cells, settings));
-            } else {
-                // beyond this distance a weight is below the tolerance
-                let reach = reach(settings);
-                for group in groups::by_reach(xy, &cells, reach) {
-                    let (part, error) = choose(xy, &group, settings, reach, &mut windows);
-                    plan.error = plan.error.max(error);
-                    parts.push(part);
-                }
+        let dimensions = xy.ncols();
+        if !(2..=3).contains(&dimensions) {
+            let expected = "2 or 3 columns, one per dimension".to_string();
+            return Err(Error::Shape { name: "xy", found: format!("{dimensions} columns"), expected });
+        }
+        check::finite("xy", xy)?;
+        let shape = settings.check(dimensions)?;
+        let mut plan =
+            Self { cells: xy.nrows(), engines: Vec::new(), method: Method::Direct, error_bound: 0.0 };
+        for rows in rows_by_sample(xy.nrows(), samples)? {
+            let mut points = Coordinates::default();
+            for &row in &rows {
+                points.push([xy[[row, 0]], xy[[row, 1]], if dimensions == 3 { xy[[row, 2]] } else { 0.0 }]);
             }
-            plan.samples.push(Sample { cells: n, parts });
+            if points.widest_axis() > 1e12 * shape.sigma {
+                let expected = "it is below 1e-12 of the extent of the coordinates: check the units";
+                return Err(parameter("radius", settings.radius, expected));
+            }
+            plan.add_sample(&points, &rows, dimensions, shape, settings);
         }
         Ok(plan)
     }
 
-    /// Number of cells.
-    #[must_use]
-    pub fn n_cells(&self) -> usize {
-        self.n
-    }
-
-    /// Bound on the absolute error, as a multiple of `scale` times the mean absolute expression of a ligand.
-    #[must_use]
-    pub fn error_bound(&self) -> f64 {
-        self.error
-    }
-
-    /// Name of the method in use; `"mesh"` when any part of the tissue uses it.
-    #[must_use]
-    pub fn method(&self) -> &'static str {
-        let parts = || self.samples.iter().flat_map(|s| &s.parts);
-        if parts().any(|p| matches!(p, Part::Mesh(_))) {
-            "mesh"
-        } else if parts().any(|p| matches!(p, Part::Anchors { .. })) {
-            "anchors"
-        } else {
-            "direct"
+    fn add_sample(
+        &mut self,
+        points: &Coordinates,
+        rows: &[usize],
+        dimensions: usize,
+        shape: Shape,
+        settings: &Settings,
+    ) {
+        let exact = || Engine::Direct(Direct::new(points, rows, rows.len(), shape));
+        match settings.method {
+            Method::Anchors => match Anchors::new(points, rows, shape, settings.factor) {
+                Some(anchors) => {
+                    self.method = Method::Anchors;
+                    self.error_bound = self.error_bound.max(anchors.error_bound());
+                    self.engines.push(Engine::Anchors(anchors));
+                }
+                None => self.engines.push(exact()),
+            },
+            Method::Auto | Method::Mesh if !shape.reach.is_finite() => {
+                let split = pieces::split(points, rows, dimensions, shape, settings);
+                if split.engines.iter().any(|engine| matches!(engine, Engine::Mesh(_))) {
+                    self.method = Method::Mesh;
+                }
+                self.error_bound = self.error_bound.max(split.error_bound);
+                self.engines.extend(split.engines);
+            }
+            _ => self.engines.push(exact()),
         }
+    }
+
+    /// Number of cells the plan was made for.
+    pub fn cells(&self) -> usize {
+        self.cells
+    }
+
+    /// The method in use: `Mesh` as soon as it handles some of the cells, never `Auto`.
+    pub fn method(&self) -> Method {
+        self.method
+    }
+
+    /// Bound on the absolute error of every value, in units of `scale * mean |ligand|` of the sample.
+    pub fn error_bound(&self) -> f64 {
+        self.error_bound
     }
 
     /// Received amount of each ligand at each cell (cells x ligands).
     ///
     /// # Errors
-    /// When the rows disagree with the plan, or `watch` asks to stop.
+    /// When the rows disagree with the plan, a value is not finite, or the caller asked to stop.
     pub fn apply(&self, ligands: ArrayView2<f64>, scale: f64, watch: &dyn Watch) -> Result<Array2<f64>> {
-        check::same_rows("xy", self.n, "ligands", ligands.nrows())?;
-        let mut out = Array2::zeros(ligands.raw_dim());
-        for first in (0..ligands.ncols()).step_by(LIGAND_BLOCK) {
-            let last = (first + LIGAND_BLOCK).min(ligands.ncols());
-            let columns = ndarray::s![.., first..last];
-            let block = ligands.slice(columns);
-            for sample in &self.samples {
-                let factor = scale / sample.cells as f64;
-                for part in &sample.parts {
-                    part.add(block, factor, out.slice_mut(columns), watch)?;
-                }
+        check::same_rows("xy", self.cells, "ligands", ligands.nrows())?;
+        if !scale.is_finite() {
+            return Err(parameter("scale", scale, "give a finite number"));
+        }
+        let ligands = ligands.as_standard_layout();
+        let negative = scan(ligands.view())?;
+        let floor = if negative || scale < 0.0 { f64::NEG_INFINITY } else { 0.0 };
+        let mut received = Array2::zeros(ligands.raw_dim());
+        let width = ligands.ncols();
+        let job = Job { ligands: ligands.as_slice().unwrap_or_default(), width, scale, floor };
+        let passes = |engine: &Engine| Columns::passes(width, engine.columns_per_pass(width));
+        let total = self.engines.iter().map(|engine| engine.steps() * passes(engine).count()).sum();
+        let meter = Meter::new(watch, total);
+        let out = OutputRows::new(&mut received);
+        for engine in &self.engines {
+            for columns in passes(engine) {
+                engine.apply(job, columns, &out, &meter);
+                meter.check()?;
             }
         }
-        // the window's error may push the tail of a non-negative signal below zero
-        if self.error > 0.0 && scale >= 0.0 && ligands.iter().all(|&e| e >= 0.0) {
-            out.par_mapv_inplace(|r| r.max(0.0));
-        }
-        Ok(out)
+        Ok(received)
     }
 }
 
-impl Part {
-    fn add(
-        &self,
-        ligands: ArrayView2<f64>,
-        factor: f64,
-        out: ndarray::ArrayViewMut2<f64>,
-        watch: &dyn Watch,
-    ) -> Result<()> {
-        if !watch.tick(0, 1) {
-            return Err(Error::Cancelled { done: 0, total: 1 });
-        }
-        let n = padded(ligands.ncols());
+impl Engine {
+    fn steps(&self) -> usize {
         match self {
-            Part::Direct(direct) => {
-                let sums = direct.apply(&gather(ligands, &direct.cells, n), n, watch)?;
-                scatter(&sums, n, &direct.cells, factor, out);
-            }
-            Part::Mesh(mesh) => {
-                let sums = mesh.apply(&gather(ligands, &mesh.cells, n), n);
-                scatter(&sums, n, &mesh.cells, factor, out);
-            }
-            Part::Anchors { anchors, cells, xy } => {
-                let sums = anchors.apply(xy.view(), ligands.select(Axis(0), cells).view());
-                let (flat, _) = sums.into_raw_vec_and_offset();
-                scatter(&flat, ligands.ncols(), cells, factor, out);
-            }
+            Self::Direct(direct) => direct.steps(),
+            Self::Mesh(mesh) => mesh.steps(),
+            Self::Anchors(anchors) => anchors.steps(),
         }
-        Ok(())
     }
-}
 
-/// Rows of `ligands` in the order of `cells`, padded with zeros to `n` columns.
-fn gather(ligands: ArrayView2<f64>, cells: &[usize], n: usize) -> Vec<f64> {
-    let mut rows = vec![0.0; cells.len() * n];
-    rows.par_chunks_mut(n.max(1)).zip(cells).for_each(|(row, &cell)| {
-        for (r, e) in row.iter_mut().zip(ligands.row(cell)) {
-            *r = *e;
+    /// Columns per pass: what the caches and the memory of the lattice bear.
+    fn columns_per_pass(&self, width: usize) -> usize {
+        let cached = if width > 512 { 256 } else { width };
+        match self {
+            Self::Mesh(mesh) => cached.min(mesh.columns_per_pass()),
+            Self::Direct(_) | Self::Anchors(_) => cached,
         }
-    });
-    rows
-}
-
-fn scatter(sums: &[f64], n: usize, cells: &[usize], factor: f64, mut out: ndarray::ArrayViewMut2<f64>) {
-    if cells.len() == out.nrows() {
-        let mut position = vec![0; cells.len()];
-        for (at, &cell) in cells.iter().enumerate() {
-            position[cell] = at;
-        }
-        out.axis_iter_mut(Axis(0)).into_par_iter().zip(position).for_each(|(mut row, at)| {
-            for (r, s) in row.iter_mut().zip(&sums[at * n..]) {
-                *r = factor * s;
-            }
-        });
-        return;
     }
-    for (at, &cell) in cells.iter().enumerate() {
-        for (r, s) in out.row_mut(cell).iter_mut().zip(&sums[at * n..]) {
-            *r = factor * s;
+
+    fn apply(&self, job: Job<'_>, columns: Columns, out: &OutputRows<'_>, meter: &Meter<'_>) {
+        match self {
+            Self::Direct(direct) => direct.apply(job, columns, out, meter),
+            Self::Mesh(mesh) => mesh.apply(job, columns, out, meter),
+            Self::Anchors(anchors) => anchors.apply(job, columns, out, meter),
         }
     }
 }
 
-fn reach(settings: PlanSettings) -> f64 {
-    let tolerance = if settings.method == Method::Direct { 1e-17 } else { 1e-2 * settings.rtol };
-    settings.kernel.cutoff.min(settings.kernel.sigma * (-2.0 * tolerance.ln()).sqrt())
-}
-
-fn anchor_part(xy: ArrayView2<f64>, cells: Vec<usize>, settings: PlanSettings) -> Part {
-    let own = xy.select(Axis(0), &cells);
-    match Anchors::new(own.view(), settings.kernel, settings.factor) {
-        Some(anchors) => Part::Anchors { anchors, cells, xy: own },
-        None => Part::Direct(Direct::new(xy, &cells, settings.kernel, settings.kernel.cutoff)),
+/// Rows of each sample, in the order of the sample numbers.
+fn rows_by_sample(cells: usize, samples: Option<ArrayView1<i64>>) -> Result<Vec<Vec<usize>>> {
+    let Some(samples) = samples else {
+        return Ok(if cells == 0 { Vec::new() } else { vec![(0..cells).collect()] });
+    };
+    check::same_rows("xy", cells, "samples", samples.len())?;
+    let mut groups = std::collections::BTreeMap::<i64, Vec<usize>>::new();
+    for (row, sample) in samples.iter().enumerate() {
+        groups.entry(*sample).or_default().push(row);
     }
+    Ok(groups.into_values().collect())
 }
 
-/// The cheaper method for one group of cells, with the error bound of the mesh.
-fn choose(
-    xy: ArrayView2<f64>,
-    cells: &[usize],
-    settings: PlanSettings,
-    reach: f64,
-    windows: &mut Windows,
-) -> (Part, f64) {
-    let truncated = settings.kernel.cutoff.is_finite();
-    let mesh_allowed = !truncated && settings.method != Method::Direct;
-    let best = if mesh_allowed { windows.best(xy, cells, settings) } else { None };
-    if let Some((window, lattice, cost)) = best {
-        let forced = settings.method == Method::Mesh;
-        let direct = if forced { None } else { Some(Direct::new(xy, cells, settings.kernel, reach)) };
-        let per_pair = 2.0 + EXP_COST / settings.n_ligands.max(1) as f64;
-        match direct {
-            Some(direct) if cells.len() as f64 * direct.mean_neighbors() * per_pair <= cost => {
-                return (Part::Direct(direct), 0.0);
-            }
-            _ => {
-                let error = windows.measured(window, &lattice);
-                let bound = (1.0 + error).powi(xy.ncols() as i32) - 1.0;
-                return (Part::Mesh(Mesh::new(xy, cells, settings.kernel.sigma, window, lattice)), bound);
-            }
-        }
+/// Whether some value is negative.
+///
+/// # Errors
+/// When some value is not finite.
+fn scan(ligands: ArrayView2<f64>) -> Result<bool> {
+    let values = ligands.as_slice().unwrap_or_default();
+    let parts: Vec<[f64; 2]> = values
+        .par_chunks(1 << 16)
+        .map(|part| {
+            let mut found = [0.0; 2];
+            lowest_and_finite(part, &mut found);
+            found
+        })
+        .collect();
+    if parts.iter().any(|[_, zero]| zero.is_nan()) {
+        check::finite("ligands", ligands)?;
     }
-    (Part::Direct(Direct::new(xy, cells, settings.kernel, reach)), 0.0)
+    Ok(parts.iter().any(|[lowest, _]| *lowest < 0.0))
 }
 
-/// Lattice coefficients and measured errors, computed once per plan.
-#[derive(Default)]
-struct Windows {
-    known: HashMap<(usize, u64), (Vec<f64>, f64)>,
-}
-
-impl Windows {
-    /// Cheapest window that keeps the tolerance, with its cost; `None` when every lattice is too large.
-    fn best(
-        &mut self,
-        xy: ArrayView2<f64>,
-        cells: &[usize],
-        settings: PlanSettings,
-    ) -> Option<(Window, Vec<f64>, f64)> {
-        let (n, dims) = (cells.len() as f64, xy.ncols());
-        let mut ranked: Vec<(f64, Window)> = WINDOWS
-            .iter()
-            .filter(|window| window.error <= settings.rtol)
-            .filter_map(|&window| {
-                let nodes = Mesh::count_nodes(xy, cells, settings.kernel.sigma, window);
-                if nodes > MAX_NODES_PER_CELL * n + 1e4 {
-                    return None;
-                }
-                let band = (2.0 * (-2.0 * (1e-2 * settings.rtol).ln()).sqrt() / window.spacing).min(nodes);
-                let spread = 4.0 * n * (window.width as f64).powi(dims as i32);
-                Some((spread + 2.0 * nodes * band * dims as f64, window))
-            })
-            .collect();
-        ranked.sort_by(|a, b| a.0.total_cmp(&b.0));
-        for (cost, window) in ranked {
-            let lattice = self.lattice(window, settings.rtol);
-            if self.measured(window, &lattice) <= settings.rtol.max(1e-13) {
-                return Some((window, lattice, cost));
+widest! {
+    /// Smallest value (at most 0), and a sum that is NaN exactly when some value is not finite.
+    fn lowest_and_finite(values: &[f64], found: &mut [f64; 2]) {
+        let (mut lowest, mut zero) = ([0.0; 32], [0.0; 32]);
+        let (whole, rest) = values.as_chunks::<32>();
+        for chunk in whole {
+            for l in 0..32 {
+                lowest[l] = if chunk[l] < lowest[l] { chunk[l] } else { lowest[l] };
+                zero[l] = fma::<FMA>(chunk[l], 0.0, zero[l]);
             }
         }
-        None
+        for (l, value) in rest.iter().enumerate() {
+            lowest[l] = lowest[l].min(*value);
+            zero[l] += value * 0.0;
+        }
+        *found = [lowest.iter().copied().fold(0.0, f64::min), zero.iter().sum()];
     }
-
-    fn lattice(&mut self, window: Window, rtol: f64) -> Vec<f64> {
-        let key = (window.width, window.spacing.to_bits());
-        let (lattice, _) = self.known.entry(key).or_insert_with(|| {
-            let lattice = window.lattice(1e-2 * rtol);
-            let error = window.measured_error(&lattice);
-            (lattice, error)
-        });
-        lattice.clone()
-    }
-
-    fn measured(&self, window: Window, lattice: &[f64]) -> f64 {
-        let key = (window.width, window.spacing.to_bits());
-        self.known.get(&key).map_or_else(|| window.measured_error(lattice), |(_, error)| *error)
-    }
-}
-
-fn validate(xy: ArrayView2<f64>, samples: Option<ArrayView1<i64>>, settings: PlanSettings) -> Result<()> {
-    check::finite("xy", xy)?;
-    check::radius(settings.kernel.sigma)?;
-    if !(2..=3).contains(&xy.ncols()) || (settings.method == Method::Anchors && xy.ncols() != 2) {
-        let expected = if settings.method == Method::Anchors { "2" } else { "2 or 3" };
-        let found = format!("{} columns", xy.ncols());
-        return Err(Error::Shape { name: "xy", found, expected: expected.to_string() });
-    }
-    if let Some(samples) = samples {
-        check::same_rows("xy", xy.nrows(), "samples", samples.len())?;
-    }
-    let parameter =
-        |name, value: f64, expected| Err(Error::Parameter { name, value: value.to_string(), expected });
-    if !(1e-13..=1e-2).contains(&settings.rtol) {
-        return parameter("rtol", settings.rtol, "give a number from 1e-13 to 1e-2");
-    }
-    if !(settings.factor.is_finite() && settings.factor > 0.0) {
-        return parameter("factor", settings.factor, "give a positive number, for example 0.5");
-    }
-    // bucket and node numbers are counted in integers: refuse coordinates that would overflow them
-    let span = xy.iter().fold(0.0_f64, |m, x| m.max(x.abs()));
-    if span / settings.kernel.sigma > 1e15 {
-        return parameter("radius", settings.kernel.sigma, "it is too small for coordinates of this size");
-    }
-    Ok(())
 }

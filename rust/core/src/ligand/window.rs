@@ -1,125 +1,120 @@
-//! Window that spreads cells onto a uniform lattice, and the lattice coefficients that turn two windows
-//! into a Gaussian.
+//! The 1-D window that carries cells onto a lattice, and the lattice operator that undoes its blur.
 //!
-//! The window is the exponential of a semicircle, `phi(z) = exp(beta (sqrt(1 - z^2) - 1))` on |z| < 1, whose
-//! Fourier transform is nearly concentrated below the lattice frequency (Barnett, Magland and af Klinteberg
-//! 2019). Lengths are in units of the Gaussian's standard deviation.
+//! Lengths are in units of sigma. The window is the exponential of a semicircle (Barnett, Magland and
+//! af Klinteberg, "A parallel nonuniform fast Fourier transform library based on an exponential of
+//! semicircle kernel", SIAM J. Sci. Comput. 41, 2019): `exp(beta (sqrt(1 - z^2) - 1))`, `z = 2 x / (w h)`.
 
+use super::polynomial::{Pieces, gauss_legendre};
 use std::f64::consts::PI;
 
-/// Number of nodes under the window, lattice spacing and shape, ordered from cheap to accurate.
+/// A choice of window: number of nodes, node spacing and shape.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Window {
-    /// Nodes under the window on each axis.
-    pub width: usize,
-    /// Lattice spacing over standard deviation.
-    pub spacing: f64,
-    /// Shape parameter over width.
-    pub shape: f64,
-    /// Largest error of the one-dimensional kernel, relative to its peak.
-    pub error: f64,
+pub(super) struct Row {
+    /// Error of the 1-D kernel that this choice promises.
+    pub(super) error: f64,
+    /// Nodes under the window.
+    pub(super) width: usize,
+    /// Node spacing in units of sigma.
+    pub(super) spacing: f64,
+    /// Exponent per node.
+    shape: f64,
 }
 
-/// Windows by falling error; several rows may serve one accuracy at different densities of cells.
-pub const WINDOWS: [Window; 11] = [
-    row(4, 0.66, 2.35, 9.7e-4),
-    row(5, 0.60, 2.30, 8.5e-5),
-    row(6, 0.55, 2.30, 7.4e-6),
-    row(7, 0.495, 2.35, 7.1e-7),
-    row(6, 0.25, 2.80, 7.8e-7),
-    row(8, 0.48, 2.30, 8.3e-8),
-    row(9, 0.44, 2.30, 6.7e-9),
-    row(10, 0.42, 2.30, 7.7e-10),
-    row(10, 0.33, 2.55, 7.9e-11),
-    row(12, 0.30, 2.55, 4.5e-13),
-    row(14, 0.28, 2.50, 1e-14),
+const fn row(error: f64, width: usize, spacing: f64, shape: f64) -> Row {
+    Row { error, width, spacing, shape }
+}
+
+/// Window parameters, found by a search over the shape at each width and spacing.
+///
+/// Two entries per tolerance: in `d` dimensions the error of the product kernel is `d` times that of one
+/// axis. The narrower window of tolerance 1e-6 needs 15 times the nodes and pays where bins hold many cells.
+pub(super) const TABLE: [Row; 21] = [
+    row(1.0e-3, 4, 0.66, 2.35),
+    row(4.8e-4, 4, 0.50, 2.55),
+    row(3.2e-4, 4, 0.40, 2.60),
+    row(4.7e-5, 5, 0.50, 2.45),
+    row(2.7e-5, 5, 0.40, 2.65),
+    row(4.0e-6, 6, 0.47, 2.45),
+    row(3.0e-6, 6, 0.44, 2.50),
+    row(4.8e-7, 7, 0.47, 2.40),
+    row(4.5e-7, 6, 0.12, 2.90),
+    row(3.1e-7, 7, 0.44, 2.45),
+    row(4.6e-8, 8, 0.45, 2.35),
+    row(2.7e-8, 8, 0.40, 2.50),
+    row(4.0e-9, 9, 0.41, 2.40),
+    row(3.1e-9, 9, 0.40, 2.45),
+    row(3.8e-10, 10, 0.40, 2.35),
+    row(1.8e-10, 10, 0.36, 2.50),
+    row(2.3e-11, 11, 0.36, 2.45),
+    row(3.0e-12, 12, 0.36, 2.40),
+    row(4.7e-13, 12, 0.30, 2.55),
+    row(1.8e-13, 13, 0.33, 2.45),
+    row(3.0e-14, 14, 0.33, 2.40),
 ];
 
-const fn row(width: usize, spacing: f64, shape: f64, error: f64) -> Window {
-    Window { width, spacing, shape, error }
+/// Midpoint nodes of the frequency integral: it is exact for lags below twice this number.
+const FREQUENCIES: usize = 384;
+/// Offsets inside a bin at which the error of the kernel is measured.
+const OFFSETS: usize = 33;
+
+/// A window with its lattice operator and its measured error.
+#[derive(Debug, Clone)]
+pub(super) struct Window {
+    pub(super) width: usize,
+    pub(super) spacing: f64,
+    /// Window value at each node under the window, as polynomials of the offset in the bin.
+    pub(super) pieces: Pieces,
+    /// Coefficients of the symmetric lattice operator by lag, cut where they stop to matter.
+    pub(super) operator: Vec<f64>,
+    /// Largest error of the 1-D kernel over pairs of offsets and all lags.
+    pub(super) error: f64,
 }
 
-const K_NODES: usize = 384;
-
 impl Window {
-    /// Weights of the nodes under the window for a point at fraction `t` of its bin.
-    #[inline]
-    pub fn weights(&self, t: f64, out: &mut [f64]) {
-        let beta = self.shape * self.width as f64;
-        let half = 0.5 * self.width as f64;
-        // an odd window is centered on the bin, an even one on its left node
-        let start = if self.width % 2 == 0 { t + half - 1.0 } else { t - 0.5 + (half - 0.5) };
-        for (a, weight) in out.iter_mut().enumerate() {
-            let z = (start - a as f64) / half;
-            let inside = 1.0 - z * z;
-            *weight = if inside > 0.0 { (beta * (inside.sqrt() - 1.0)).exp() } else { 0.0 };
-        }
-    }
-
-    /// Symmetric Toeplitz coefficients g_0, g_1, ... up to the lag beyond which they fall below `cut`
-    /// times the largest one, never more than the quadrature resolves.
-    pub fn lattice(&self, cut: f64) -> Vec<f64> {
-        let h = self.spacing;
-        let transform: Vec<f64> = (0..K_NODES)
-            .map(|j| {
-                let k = (j as f64 + 0.5) * PI / (K_NODES as f64 * h);
-                let hat = self.transform(k);
-                (2.0 * PI).sqrt() * (-0.5 * k * k).exp() * h / (hat * hat)
-            })
-            .collect();
-        let coefficient = |m: usize| {
-            let sum: f64 = transform
-                .iter()
-                .enumerate()
-                .map(|(j, s)| (m as f64 * (j as f64 + 0.5) * PI / K_NODES as f64).cos() * s)
-                .sum();
-            sum / K_NODES as f64
+    /// The window of one table row, prepared for the relative tolerance `rtol`.
+    pub(super) fn new(row: Row, rtol: f64) -> Self {
+        let (half, beta) = (0.5 * row.width as f64, row.shape * row.width as f64);
+        let phi = |x: f64| {
+            let square = (1.0 - (x / half) * (x / half)).max(0.0);
+            (beta * (square.sqrt() - 1.0)).exp()
         };
-        let all: Vec<f64> = (0..K_NODES).map(coefficient).collect();
-        let largest = all.iter().fold(0.0_f64, |m, g| m.max(g.abs()));
-        let keep = all.iter().rposition(|g| g.abs() > cut * largest).unwrap_or(0);
-        all[..=keep].to_vec()
+        // Node a of a bin lies at a - w/2 + 1 spacings from the bin's start, for odd and even w alike.
+        let pieces = Pieces::fit(row.width, 0.01 * rtol, |node, t| phi(t - node as f64 + half - 1.0));
+        let operator = lattice_operator(&phi, row, 0.01 * rtol);
+        let mut window =
+            Self { width: row.width, spacing: row.spacing, pieces, operator, error: f64::INFINITY };
+        window.error = window.measured_error();
+        window
     }
 
-    /// Fourier transform of the window at `k`, by Gauss-Legendre quadrature.
-    fn transform(&self, k: f64) -> f64 {
-        let (beta, half) = (self.shape * self.width as f64, 0.5 * self.width as f64 * self.spacing);
-        gauss_legendre_96()
-            .iter()
-            .map(|&(z, w)| w * half * (beta * ((1.0 - z * z).sqrt() - 1.0)).exp() * (k * half * z).cos())
-            .sum()
+    /// Number of lags on each side that the lattice operator reaches.
+    pub(super) fn band(&self) -> usize {
+        self.operator.len() - 1
     }
 
-    /// Largest error of the one-dimensional kernel over offsets inside the bins and all lags.
-    pub fn measured_error(&self, lattice: &[f64]) -> f64 {
-        const STEPS: usize = 33;
-        let w = self.width;
-        let at = |step: usize| step as f64 / (STEPS - 1) as f64;
-        let tables: Vec<Vec<f64>> = (0..STEPS)
-            .map(|i| {
-                let mut weights = vec![0.0; w];
-                self.weights(at(i), &mut weights);
-                weights
-            })
-            .collect();
-        let reach = (lattice.len() + w) as i64;
-        let g = |lag: i64| lattice.get(lag.unsigned_abs() as usize).copied().unwrap_or(0.0);
+    /// Coefficient at one lag, 0 beyond the band.
+    pub(super) fn coefficient(&self, lag: usize) -> f64 {
+        self.operator.get(lag).copied().unwrap_or(0.0)
+    }
+
+    /// Largest difference between the Gaussian and its lattice form over offsets and lags.
+    fn measured_error(&self) -> f64 {
+        let (w, lags) = (self.width, self.band() + 2 * self.width);
+        let offset = |i: usize| i as f64 / OFFSETS as f64;
+        let weights: Vec<Vec<f64>> = (0..OFFSETS).map(|i| self.pieces.at(offset(i))).collect();
         let mut worst = 0.0_f64;
-        for (i, left) in tables.iter().enumerate() {
-            for (j, right) in tables.iter().enumerate() {
-                // weights of the pair collapse onto their lag difference
-                let mut by_lag = vec![0.0; 2 * w - 1];
-                for (a, u) in left.iter().enumerate() {
-                    for (b, v) in right.iter().enumerate() {
-                        by_lag[a + w - 1 - b] += u * v;
-                    }
-                }
-                for bins in 0..=reach {
-                    let shift = bins as f64 + at(i) - at(j);
-                    let exact = (-0.5 * (shift * self.spacing).powi(2)).exp();
-                    let near: f64 =
-                        by_lag.iter().enumerate().map(|(d, p)| p * g(bins + d as i64 - (w as i64 - 1))).sum();
-                    worst = worst.max((near - exact).abs());
+        for (j, right) in weights.iter().enumerate() {
+            // What a unit source at bin 0 leaves on nodes 0 .. lags + w.
+            let spread: Vec<f64> = (0..lags + w)
+                .map(|node| {
+                    right.iter().enumerate().map(|(b, v)| v * self.coefficient(node.abs_diff(b))).sum()
+                })
+                .collect();
+            for (i, left) in weights.iter().enumerate() {
+                for lag in 0..lags {
+                    let approximate: f64 = left.iter().zip(&spread[lag..]).map(|(u, v)| u * v).sum();
+                    let distance = (lag as f64 + offset(i) - offset(j)) * self.spacing;
+                    worst = worst.max((approximate - (-0.5 * distance * distance).exp()).abs());
                 }
             }
         }
@@ -127,45 +122,54 @@ impl Window {
     }
 }
 
-/// Nodes and weights on [-1, 1], by Newton's method on the Legendre polynomial of degree 96.
-fn gauss_legendre_96() -> &'static [(f64, f64)] {
-    use std::sync::OnceLock;
-    static TABLE: OnceLock<Vec<(f64, f64)>> = OnceLock::new();
-    TABLE.get_or_init(|| {
-        const N: usize = 96;
-        (0..N)
-            .map(|i| {
-                let mut x = (PI * (i as f64 + 0.75) / (N as f64 + 0.5)).cos();
-                let mut slope = 1.0;
-                for _ in 0..100 {
-                    let (mut p0, mut p1) = (1.0, x);
-                    for n in 2..=N {
-                        let n = n as f64;
-                        (p0, p1) = (p1, ((2.0 * n - 1.0) * x * p1 - (n - 1.0) * p0) / n);
-                    }
-                    slope = N as f64 * (x * p1 - p0) / (x * x - 1.0);
-                    let step = p1 / slope;
-                    x -= step;
-                    if step.abs() < 1e-16 {
-                        break;
-                    }
-                }
-                (x, 2.0 / ((1.0 - x * x) * slope * slope))
-            })
-            .collect()
-    })
+/// Coefficients `g_m` such that `sum_ab phi(x - a) g_(a-b) phi(y - b)` is the Gaussian of `x - y`.
+fn lattice_operator(phi: &dyn Fn(f64) -> f64, row: Row, tolerance: f64) -> Vec<f64> {
+    let h = row.spacing;
+    let half = 0.5 * row.width as f64;
+    let quadrature = gauss_legendre(96);
+    let step = PI / FREQUENCIES as f64; // of k h
+    let spectrum: Vec<f64> = (0..FREQUENCIES)
+        .map(|j| {
+            let angle = (j as f64 + 0.5) * step;
+            let transform: f64 = quadrature
+                .iter()
+                .map(|&(x, weight)| weight * half * phi(half * x) * (angle * half * x).cos())
+                .sum::<f64>()
+                * h;
+            let k = angle / h;
+            (2.0 * PI).sqrt() * (-0.5 * k * k).exp() * h / (transform * transform)
+        })
+        .collect();
+    let coefficient = |lag: usize| -> f64 {
+        let sum: f64 =
+            spectrum.iter().enumerate().map(|(j, s)| s * (lag as f64 * (j as f64 + 0.5) * step).cos()).sum();
+        sum / FREQUENCIES as f64
+    };
+    // The Gaussian is below 1e-17 at nine sigma and the window adds less than its width.
+    let lags = (9.0 / h).ceil() as usize + row.width;
+    let mut operator: Vec<f64> = (0..=lags).map(coefficient).collect();
+    let largest = operator.iter().fold(0.0_f64, |m, g| m.max(g.abs()));
+    let kept = operator.iter().rposition(|g| g.abs() > tolerance * largest).unwrap_or(0);
+    operator.truncate(kept + 1);
+    operator
 }
 
 #[cfg(test)]
 mod tests {
-    use super::WINDOWS;
+    use super::*;
 
     #[test]
-    fn every_window_keeps_the_error_it_promises() {
-        for window in WINDOWS {
-            let lattice = window.lattice(1e-3 * window.error);
-            let error = window.measured_error(&lattice);
-            assert!(error < 1.5 * window.error.max(2e-14), "{window:?}: measured {error:e}");
+    fn every_row_keeps_its_promise() {
+        for row in TABLE {
+            let window = Window::new(row, 2.0 * row.error);
+            assert!(window.error <= row.error, "{row:?}: {}", window.error);
+            assert!(window.band() < 2 * FREQUENCIES);
         }
+    }
+
+    #[test]
+    fn the_default_needs_few_lags() {
+        let window = Window::new(TABLE[7], 1e-6);
+        assert!((15..=30).contains(&window.band()), "{}", window.band());
     }
 }

@@ -1,0 +1,176 @@
+//! Piecewise polynomials for the window, and Gauss-Legendre quadrature.
+
+use super::lanes::{Lanes, on_widest};
+use std::f64::consts::PI;
+
+/// Highest degree tried; the windows need 7 to 17.
+const HIGHEST_DEGREE: usize = 20;
+
+/// One polynomial of `t - 1/2`, `t` in [0, 1], per node under a window.
+#[derive(Debug, Clone)]
+pub(super) struct Pieces {
+    degree: usize,
+    /// `degree + 1` coefficients per node, highest first.
+    coefficients: Vec<f64>,
+}
+
+impl Pieces {
+    /// Interpolate `value(node, t)` with the lowest degree whose error stays below `tolerance`.
+    ///
+    /// Evaluating polynomials takes a fifth of the time of square root and exponential, and reading stored
+    /// weights costs more memory traffic than the ligands themselves when bins hold few cells.
+    pub(super) fn fit(nodes: usize, tolerance: f64, value: impl Fn(usize, f64) -> f64) -> Self {
+        let mut best = Self::interpolate(nodes, nodes, &value);
+        let mut error = best.largest_error(nodes, &value);
+        for degree in nodes + 1..=HIGHEST_DEGREE {
+            if error <= tolerance {
+                break;
+            }
+            let next = Self::interpolate(nodes, degree, &value);
+            let next_error = next.largest_error(nodes, &value);
+            if next_error < error {
+                (best, error) = (next, next_error);
+            }
+        }
+        best
+    }
+
+    fn interpolate(nodes: usize, degree: usize, value: &impl Fn(usize, f64) -> f64) -> Self {
+        let n = degree + 1;
+        let angle = |j: usize| PI * (j as f64 + 0.5) / n as f64;
+        let mut coefficients = Vec::with_capacity(nodes * n);
+        for node in 0..nodes {
+            let samples: Vec<f64> = (0..n).map(|j| value(node, 0.5 + 0.5 * angle(j).cos())).collect();
+            let chebyshev: Vec<f64> = (0..n)
+                .map(|k| {
+                    let sum: f64 =
+                        samples.iter().enumerate().map(|(j, s)| s * (k as f64 * angle(j)).cos()).sum();
+                    sum * if k == 0 { 1.0 } else { 2.0 } / n as f64
+                })
+                .collect();
+            coefficients.extend(monomials(&chebyshev).iter().rev());
+        }
+        Self { degree, coefficients }
+    }
+
+    fn largest_error(&self, nodes: usize, value: &impl Fn(usize, f64) -> f64) -> f64 {
+        let points = 64;
+        let error = |i: usize| {
+            let t = i as f64 / points as f64;
+            let values = self.at(t);
+            (0..nodes).map(|node| (values[node] - value(node, t)).abs()).fold(0.0, f64::max)
+        };
+        (0..=points).map(error).fold(0.0, f64::max)
+    }
+
+    /// Values at one offset, one per node.
+    pub(super) fn at(&self, t: f64) -> Vec<f64> {
+        let horner = |piece: &[f64]| piece.iter().fold(0.0, |sum, c| sum * (t - 0.5) + c);
+        self.coefficients.chunks(self.degree + 1).map(horner).collect()
+    }
+
+    /// Values at eight offsets, one unit per node.
+    pub(super) fn eight(&self, offsets: &Lanes, out: &mut [Lanes]) {
+        evaluate(&self.coefficients, self.degree, offsets, out);
+    }
+}
+
+on_widest! {
+    fn evaluate(coefficients: &[f64], degree: usize, offsets: &Lanes, out: &mut [Lanes]) = evaluate_any
+}
+
+#[inline(always)]
+fn evaluate_any<V: super::lanes::Vector, const R: usize, const G: usize>(
+    coefficients: &[f64],
+    degree: usize,
+    offsets: &Lanes,
+    out: &mut [Lanes],
+) {
+    let t = V::load(offsets).fma(V::splat(1.0), V::splat(-0.5));
+    // Four nodes at a time: one chain of dependent products would wait for its own latency.
+    for (out, pieces) in out.chunks_mut(4).zip(coefficients.chunks(4 * (degree + 1))) {
+        let mut sums = [V::splat(0.0); 4];
+        for k in 0..=degree {
+            for (node, sum) in sums.iter_mut().enumerate() {
+                let c = pieces.get(node * (degree + 1) + k).copied().unwrap_or(0.0);
+                *sum = sum.fma(t, V::splat(c));
+            }
+        }
+        for (out, sum) in out.iter_mut().zip(sums) {
+            sum.store(out);
+        }
+    }
+}
+
+/// Monomial coefficients in `t - 1/2` of a Chebyshev series in `x = 2 t - 1`, lowest first.
+fn monomials(chebyshev: &[f64]) -> Vec<f64> {
+    let n = chebyshev.len();
+    let (mut before, mut current) = (vec![0.0; n], vec![0.0; n]);
+    current[0] = 1.0; // T_0; T_1 = x, T_(k+1) = 2 x T_k - T_(k-1)
+    let mut sum = vec![0.0; n];
+    for (k, c) in chebyshev.iter().enumerate() {
+        for (s, m) in sum.iter_mut().zip(&current) {
+            *s += c * m;
+        }
+        let twice = if k == 0 { 1.0 } else { 2.0 };
+        let mut next: Vec<f64> = before.iter().map(|b| -b).collect();
+        for power in 1..n {
+            next[power] += twice * current[power - 1];
+        }
+        (before, current) = (current, next);
+    }
+    sum.iter().enumerate().map(|(power, s)| s * 2.0_f64.powi(power as i32)).collect()
+}
+
+/// Nodes and weights of the `n`-point Gauss-Legendre rule on [-1, 1], by Newton's method.
+pub(super) fn gauss_legendre(n: usize) -> Vec<(f64, f64)> {
+    let legendre = |x: f64| {
+        let (mut previous, mut current) = (1.0, x);
+        for k in 2..=n {
+            let k = k as f64;
+            (previous, current) = (current, ((2.0 * k - 1.0) * x * current - (k - 1.0) * previous) / k);
+        }
+        (current, n as f64 * (x * current - previous) / (x * x - 1.0))
+    };
+    (0..n)
+        .map(|i| {
+            let mut x = (PI * (i as f64 + 0.75) / (n as f64 + 0.5)).cos();
+            for _ in 0..8 {
+                let (value, slope) = legendre(x);
+                x -= value / slope;
+            }
+            let slope = legendre(x).1;
+            (x, 2.0 / ((1.0 - x * x) * slope * slope))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quadrature_integrates_polynomials() {
+        let rule = gauss_legendre(5);
+        for power in 0..10 {
+            let sum: f64 = rule.iter().map(|(x, w)| w * x.powi(power)).sum();
+            let expected = if power % 2 == 0 { 2.0 / f64::from(power + 1) } else { 0.0 };
+            assert!((sum - expected).abs() < 1e-14, "{power}: {sum}");
+        }
+    }
+
+    #[test]
+    fn pieces_follow_a_smooth_function() {
+        let value = |node: usize, t: f64| (node as f64 + t).cos();
+        let pieces = Pieces::fit(7, 1e-13, value);
+        let mut eight = vec![Lanes::ZERO; 7];
+        pieces.eight(&Lanes(std::array::from_fn(|l| l as f64 / 8.0)), &mut eight);
+        for node in 0..7 {
+            for l in 0..8 {
+                let t = l as f64 / 8.0;
+                assert!((eight[node].0[l] - value(node, t)).abs() < 2e-13);
+                assert!((pieces.at(t)[node] - value(node, t)).abs() < 2e-13);
+            }
+        }
+    }
+}
