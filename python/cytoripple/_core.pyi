@@ -1,6 +1,6 @@
 """Native kernels. The public, documented entrance is `cytoripple.kernels`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import final
 
 import numpy as np
@@ -46,3 +46,48 @@ class ReceivedPlan:
     def error_bound(self) -> float: ...
     @property
     def n_cells(self) -> int: ...
+
+# perturbation
+
+@final
+class RegulatoryModel:
+    def __new__(
+        cls,
+        n_genes: int,
+        ligand_genes: NDArray[np.int64],
+        maps: Sequence[NDArray[np.int64]],
+        targets: Sequence[tuple[int, NDArray[np.float64], NDArray[np.int64], int]],
+    ) -> RegulatoryModel: ...
+    def splash(
+        self,
+        target: int,
+        expression: NDArray[np.float64],
+        received: NDArray[np.float64],
+        received_tfl: NDArray[np.float64],
+        modulators: NDArray[np.int64],
+        beta_scale_factor: float,
+        beta_cap: float | None,
+        min_expression: float,
+        allowed_tfs: Sequence[NDArray[np.int64] | None] | None,
+        threads: int,
+    ) -> NDArray[np.float64]: ...
+    def perturb(
+        self,
+        expression: NDArray[np.float64],
+        targets: Sequence[int],
+        desired: Sequence[float],
+        cells: NDArray[np.bool_],
+        signals: Sequence[tuple[ReceivedPlan, NDArray[np.int64]]],
+        scale_factor: float,
+        lr_ligands: Sequence[bool],
+        tfl_ligands: Sequence[bool],
+        rules: tuple[str, str, str, bool, float],
+        n_propagation: int,
+        beta_scale_factor: float,
+        beta_cap: float | None,
+        mask: NDArray[np.bool_] | None,
+        allowed_tfs: Sequence[NDArray[np.int64] | None] | None,
+        plain: bool,
+        threads: int,
+        progress: Callable[[int, int], object] | None,
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]: ...

@@ -5,9 +5,12 @@
 
 pub mod check;
 pub mod error;
+pub mod gemm;
 pub mod ligand;
 pub mod parallel;
+pub mod perturb;
 pub mod simd;
+pub mod splash;
 pub mod watch;
 
 pub use error::{Error, Result};

@@ -4,6 +4,7 @@ use pyo3::prelude::*;
 
 mod convert;
 mod ligand;
+mod perturb;
 
 #[pymodule]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -11,5 +12,6 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add("DEBUG_BUILD", cfg!(debug_assertions))?;
     ligand::register(module)?;
+    perturb::register(module)?;
     Ok(())
 }
