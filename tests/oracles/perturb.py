@@ -6,7 +6,7 @@ import numpy as np
 
 
 def splash(target, ligand_genes, E, RL, RT, *, scale=1.0, cap=None, allowed=None):
-    """Derivatives of one target with respect to all genes, (cells, genes)."""
+    """Give the derivatives of one target with respect to all genes, (cells, genes)."""
     out = np.zeros_like(E)
     betas = np.where(target.rows[:, None] >= 0, target.betas[target.rows, 1:], 0.0)
     for beta, (kind, first, second) in zip(betas.T, target.columns, strict=True):
@@ -44,7 +44,7 @@ def perturb(targets, ligand_genes, X, genes, desired, cells, *, receive, lr, tfl
     RL0, RT0, R0 = tables(X)
     source, X1, D = (R0 if rules.lr_source == "baseline" else RL0), X, change.copy()
     for _ in range(n_propagation):
-        E = np.where(X1 > rules.min_expression, X1, 0.0) * keep
+        E = np.where(rules.min_expression < X1, X1, 0.0) * keep
         slopes = [
             splash(t, ligand_genes, E, source, RT0, scale=scale, cap=cap, allowed=a)
             for t, a in zip(targets, allowed, strict=True)

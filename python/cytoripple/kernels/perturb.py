@@ -48,7 +48,7 @@ class PropagationRules:
 
     @classmethod
     def preset(cls, name: str) -> PropagationRules:
-        """Rules of a preset: ``"python"``, ``"rust"`` or ``"cytoripple"``.
+        """Look up the rules of a preset: ``"python"``, ``"rust"`` or ``"cytoripple"``.
 
         Raises
         ------
@@ -169,7 +169,7 @@ class RegulatoryModel:
         allowed_tfs: Allowed | None = None,
         threads: int = 0,
     ) -> NDArray[np.float64]:
-        """Derivatives of one target with respect to its modulators.
+        """Compute the derivatives of one target with respect to its modulators.
 
         Parameters
         ----------
