@@ -11,6 +11,7 @@ mod features;
 mod layout;
 mod model;
 mod plain;
+mod rows;
 mod signals;
 mod state;
 mod watched;
