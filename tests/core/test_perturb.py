@@ -6,6 +6,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from cytoripple._errors import InputError
 from cytoripple.kernels.ligands import ReceivedPlan
 from cytoripple.kernels.perturb import (
@@ -16,9 +19,6 @@ from cytoripple.kernels.perturb import (
     RegulatoryModel,
     TargetModel,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
 from tests.oracles import perturb as oracle
 
 RULES = [PYTHON, RUST, CYTORIPPLE]

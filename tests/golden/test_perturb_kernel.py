@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+
 from cytoripple.kernels.ligands import ReceivedPlan
 from cytoripple.kernels.perturb import PYTHON, RUST, RegulatoryModel, TargetModel
-
 from tests.conftest import golden_root
 
 FOLDER = golden_root() / "perturbation"

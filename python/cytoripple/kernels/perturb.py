@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,13 +14,13 @@ from cytoripple._errors import InputError, did_you_mean
 from cytoripple.kernels import _check
 from cytoripple.kernels.ligands import ReceivedPlan
 
-Allowed = Sequence[NDArray[np.int64] | None]
+Allowed = Sequence[Collection[int] | NDArray[np.int64] | None]
 """Genes of the TFs that may act, one entry per target; ``None`` leaves a target as it is."""
 
 
 @dataclass(frozen=True)
 class PropagationRules:
-    """Rules of one propagation step.
+    """Rules of one propagation step; the defaults are those of the preset ``"cytoripple"``.
 
     Attributes
     ----------
@@ -40,10 +40,10 @@ class PropagationRules:
         Expression at or below this counts as none.
     """
 
-    lr_source: Literal["baseline", "evolving"]
-    pin: Literal["nonzero", "selected"]
-    clip: Literal["observed", "zero_observed", "zero_desired"]
-    exempt_pinned: bool
+    lr_source: Literal["baseline", "evolving"] = "evolving"
+    pin: Literal["nonzero", "selected"] = "selected"
+    clip: Literal["observed", "zero_observed", "zero_desired"] = "zero_desired"
+    exempt_pinned: bool = True
     min_expression: float = 1e-9
 
     @classmethod
@@ -68,7 +68,7 @@ PYTHON = PropagationRules("baseline", "nonzero", "observed", exempt_pinned=False
 RUST = PropagationRules("evolving", "nonzero", "zero_observed", exempt_pinned=False)
 """Rules of the published Rust program."""
 
-CYTORIPPLE = PropagationRules("evolving", "selected", "zero_desired", exempt_pinned=True)
+CYTORIPPLE = PropagationRules()
 """Rules of this package: a requested value stays in force during the whole propagation."""
 
 PRESETS = {"python": PYTHON, "rust": RUST, "cytoripple": CYTORIPPLE}
@@ -356,7 +356,7 @@ def _flags(name: str, value: ArrayLike, *, ndim: int) -> NDArray[np.bool_]:
 def _allowed(lists: Allowed | None) -> list[NDArray[np.int64] | None] | None:
     if lists is None:
         return None
-    return [None if genes is None else _check.integers("allowed_tfs", genes) for genes in lists]
+    return [None if genes is None else _check.integers("allowed_tfs", [*genes]) for genes in lists]
 
 
 def _count(name: str, value: int) -> int:

@@ -2,7 +2,7 @@
 
 use super::contract::{self, Panel};
 use super::layout::Layout;
-use super::rows;
+use super::rows::RowMaps;
 use crate::check;
 use crate::error::{Error, Result};
 use crate::splash::Derivatives;
@@ -95,11 +95,12 @@ impl RegulatoryModel {
         for map in &maps {
             check::same_rows("rows of the first target", n_cells, "rows of another target", map.len())?;
         }
-        let mut targets = targets
+        let mut rows = RowMaps::new(&maps);
+        let targets = targets
             .iter()
-            .map(|input| check_target(input, n_genes, &ligand_genes, &maps))
+            .map(|input| check_target(input, n_genes, &ligand_genes, &mut rows))
             .collect::<Result<Vec<_>>>()?;
-        let maps = rows::share(&mut targets, &maps);
+        let maps = rows.finish();
         Ok(Self::pack(n_cells, n_genes, ligand_genes, maps, targets))
     }
 
@@ -207,9 +208,9 @@ fn check_target(
     input: &TargetInput<'_>,
     n_genes: usize,
     ligand_genes: &[usize],
-    maps: &[Vec<i64>],
+    maps: &mut RowMaps<'_>,
 ) -> Result<Target> {
-    let (n_columns, rows) = (input.columns.nrows(), input.betas.nrows());
+    let n_columns = input.columns.nrows();
     if input.columns.ncols() != 3 || input.betas.ncols() != 1 + n_columns {
         return Err(Error::Shape {
             name: "betas and columns of a target",
@@ -218,20 +219,19 @@ fn check_target(
         });
     }
     check::finite("betas", input.betas)?;
-    check::indices("map of a target", [input.map as i64], maps.len())?;
-    check::indices("rows of a target", maps[input.map].iter().copied().filter(|&row| row != -1), rows)?;
     let terms = input
         .columns
         .outer_iter()
         .map(|c| term(c[0], c[1], c[2], n_genes, ligand_genes.len()))
         .collect::<Result<Vec<_>>>()?;
+    let (betas, map) = maps.number(input.betas.slice(s![.., 1..]), input.map)?;
     Ok(Target {
         gene: input.gene as usize,
-        betas: input.betas.slice(s![.., 1..]).as_standard_layout().into_owned(),
+        betas,
         derivatives: Derivatives::new(&terms, ligand_genes),
         is_tf: input.columns.column(0).iter().map(|&kind| kind == 0).collect(),
         terms,
-        map: input.map,
+        map,
     })
 }
 

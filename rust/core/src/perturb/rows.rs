@@ -1,60 +1,70 @@
-//! Equal rows of betas are kept once.
+//! Numbering of the rows of betas, so that equal rows have one number.
 //!
-//! A table that repeats the row of a cluster for each of its cells then costs no more than the table of the
-//! clusters, takes the same path through the kernels, and gives the same bits.
+//! A table with one row per cell that repeats the rows of the clusters then costs no more than the table of
+//! the clusters, and gives the same bits.
 
-use super::model::Target;
+use crate::check;
+use crate::error::Result;
 use ndarray::{Array2, ArrayView2, Axis};
 use std::collections::HashMap;
 
-/// Drop repeated rows of every target and return the maps that are left, one for all targets that agree.
-pub(crate) fn share(targets: &mut [Target], maps: &[Vec<i64>]) -> Vec<Vec<i32>> {
-    let mut known: HashMap<Vec<i32>, usize> = HashMap::new();
-    let mut kept: Vec<Vec<i32>> = Vec::new();
-    for target in targets {
-        let (betas, map) = distinct(target.betas.view(), &maps[target.map]);
-        target.betas = betas;
-        target.map = *known.entry(map).or_insert_with_key(|map| {
-            kept.push(map.clone());
-            kept.len() - 1
-        });
-    }
-    kept
+/// Row maps as given, and the distinct ones they lead to. Rows are numbered by the cell that uses them first.
+pub(crate) struct RowMaps<'a> {
+    given: &'a [Vec<i64>],
+    numbered: HashMap<Vec<i32>, usize>,
+    /// Map of a given one when all rows of the betas differ, so that the betas need no second look.
+    plain: Vec<Option<usize>>,
 }
 
-/// One of each set of equal rows, numbered by the cell that uses it first, and the map to them.
-fn distinct(betas: ArrayView2<f64>, map: &[i64]) -> (Array2<f64>, Vec<i32>) {
-    let mut numbers: HashMap<Vec<u64>, i32> = HashMap::new();
-    let mut number_of: Vec<Option<i32>> = vec![None; betas.nrows()];
+impl<'a> RowMaps<'a> {
+    pub fn new(given: &'a [Vec<i64>]) -> Self {
+        Self { given, numbered: HashMap::new(), plain: vec![None; given.len()] }
+    }
+
+    /// Distinct rows of `betas` in the order of their first use, and the position of the map that leads to
+    /// them.
+    pub fn number(&mut self, betas: ArrayView2<f64>, map: usize) -> Result<(Array2<f64>, usize)> {
+        check::indices("map of a target", [map as i64], self.given.len())?;
+        let rows = &self.given[map];
+        check::indices("rows of a target", rows.iter().copied().filter(|&row| row != -1), betas.nrows())?;
+        let (kept, number) = first_uses(rows, betas);
+        let selected = betas.select(Axis(0), &kept);
+        let repeats = number.iter().flatten().count() > kept.len();
+        if let (false, Some(known)) = (repeats, self.plain[map]) {
+            return Ok((selected, known));
+        }
+        let numbered =
+            rows.iter().map(|&row| usize::try_from(row).ok().and_then(|r| number[r]).unwrap_or(-1));
+        let next = self.numbered.len();
+        let place = *self.numbered.entry(numbered.collect()).or_insert(next);
+        if !repeats {
+            self.plain[map] = Some(place);
+        }
+        Ok((selected, place))
+    }
+
+    /// The distinct maps in the order of their positions.
+    pub fn finish(self) -> Vec<Vec<i32>> {
+        let mut maps: Vec<(usize, Vec<i32>)> =
+            self.numbered.into_iter().map(|(map, place)| (place, map)).collect();
+        maps.sort_unstable();
+        maps.into_iter().map(|(_, map)| map).collect()
+    }
+}
+
+/// Rows of `betas` that are used, without repeats, and the number of every row that is used.
+fn first_uses(rows: &[i64], betas: ArrayView2<f64>) -> (Vec<usize>, Vec<Option<i32>>) {
+    let mut known: HashMap<Vec<u64>, i32> = HashMap::new();
+    let mut number = vec![None; betas.nrows()];
     let mut kept = Vec::new();
-    let map = map
-        .iter()
-        .map(|&row| {
-            let Ok(row) = usize::try_from(row) else { return -1 };
-            *number_of[row].get_or_insert_with(|| {
-                let bits = betas.row(row).iter().map(|beta| beta.to_bits()).collect();
-                *numbers.entry(bits).or_insert_with(|| {
-                    kept.push(row);
-                    kept.len() as i32 - 1
-                })
-            })
-        })
-        .collect();
-    (betas.select(Axis(0), &kept), map)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::distinct;
-    use ndarray::array;
-
-    #[test]
-    fn a_row_per_cell_becomes_a_row_per_cluster() {
-        let clusters = array![[1.0, 2.0], [3.0, 4.0]];
-        let (betas, map) = distinct(clusters.view(), &[1, 0, -1, 1]);
-        let cells = array![[3.0, 4.0], [1.0, 2.0], [0.0, 0.0], [3.0, 4.0]];
-        let (same, same_map) = distinct(cells.view(), &[0, 1, -1, 3]);
-        assert_eq!((&betas, &map), (&same, &same_map));
-        assert_eq!(map, [0, 1, -1, 0]);
+    for row in rows.iter().filter_map(|&row| usize::try_from(row).ok()) {
+        if number[row].is_none() {
+            let bits = betas.row(row).iter().map(|b| b.to_bits()).collect();
+            number[row] = Some(*known.entry(bits).or_insert_with(|| {
+                kept.push(row);
+                kept.len() as i32 - 1
+            }));
+        }
     }
+    (kept, number)
 }

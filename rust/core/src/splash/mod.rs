@@ -22,7 +22,7 @@ use rayon::prelude::*;
 const CHUNK: usize = 256;
 
 /// What multiplies a coefficient in a derivative.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Weight {
     /// 1: expression of a TF.
     One,
@@ -64,7 +64,8 @@ impl Cell<'_> {
     }
 }
 
-/// Contributions to the derivatives of one target, sorted by the gene they go to.
+/// Contributions to the derivatives of one target, sorted by the gene they go to and by what they are, so
+/// that sums do not depend on the order of the columns.
 #[derive(Debug, Clone)]
 pub(crate) struct Derivatives {
     parts: Vec<Part>,
@@ -88,7 +89,7 @@ impl Derivatives {
                 }
             }
         }
-        parts.sort_by_key(|part| part.gene);
+        parts.sort_by_key(|part| (part.gene, part.weight));
         Self { parts }
     }
 
