@@ -13,15 +13,6 @@ from tests.cli.helpers import ask
 from tests.conftest import real_file
 
 
-@pytest.fixture(scope="module")
-def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder with a toy tissue and its network."""
-    folder = tmp_path_factory.mktemp("toy")
-    answer = ask("data", "toy", folder, "--cells", 120, "--genes", 30, "--json")
-    assert answer.code == 0, answer.err
-    return folder
-
-
 @pytest.fixture
 def counts(toy: Path, tmp_path: Path) -> Path:
     """Nothing but counts in units of 200 micrometers."""
@@ -98,7 +89,9 @@ def test_prepare_says_every_step_and_leaves_the_input(counts: Path, tmp_path: Pa
         (["--normalize", "--layer", "raw"], "'raw'"),
     ],
 )
-def test_prepare_refuses_and_writes_nothing(counts: Path, tmp_path: Path, words: list[str], told: str) -> None:
+def test_prepare_refuses_and_writes_nothing(
+    counts: Path, tmp_path: Path, words: list[str], told: str
+) -> None:
     before = set(tmp_path.iterdir())
     answer = ask("data", "prepare", counts, tmp_path / "ready.h5ad", *words)
     assert answer.code == 1
@@ -122,7 +115,9 @@ def test_check_names_what_stands_in_the_way(counts: Path, tmp_path: Path) -> Non
         assert text in problems
 
 
-@pytest.mark.parametrize("content", [b"", b"hello", b"\x89HDF\r\n\x1a\n broken"], ids=["empty", "text", "truncated"])
+@pytest.mark.parametrize(
+    "content", [b"", b"hello", b"\x89HDF\r\n\x1a\n broken"], ids=["empty", "text", "truncated"]
+)
 def test_a_file_that_is_no_tissue_is_one_sentence(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "a.h5ad"
     path.write_bytes(content)

@@ -47,10 +47,14 @@ def run_demo(flags: Mapping[str, Any], shell: Shell) -> None:
     pictures = _pictures.of_run(run, adata, out, shell) if draw else []
     knocked = {}
     for kind, gene in strongest(run).items():
-        shell.say(f"knocking out {gene}, the strongest {kind}")
-        simulate(adata, run, {gene: 0.0}, None, {"threads": flags["threads"]}, shell)
+        cells = main_source(adata, gene, settings) if kind == "ligand" else None
+        shell.say(
+            f"knocking out {gene}, the strongest {kind}"
+            + (f", in {cells}, which makes most of it" if cells else "")
+        )
+        simulate(adata, run, {gene: 0.0}, cells, {"threads": flags["threads"]}, shell)
         found = write_results(adata, run, out / f"ko_{gene}", shell, top=3, pictures=draw)
-        knocked[gene] = {"kind": kind, **found}
+        knocked[gene] = {"kind": kind, "cells": cells or "all", **found}
     report = {"steps": steps, "training": trained, "knock_outs": knocked, "pictures": pictures,
               "out": str(out), "seconds": round(time.perf_counter() - start, 3)}  # fmt: skip
     shell.result(report, lambda console: show(console, report))
@@ -68,6 +72,9 @@ def _toy(flags: Mapping[str, Any], shell: Shell) -> tuple[AnnData, Network, Sett
     shell.say(steps[0])
     layer = flags["layer"] or _prepare.IMPUTED
     settings = _settings(flags, layer, flags["cluster_key"] or "cell_type", list(adata.var_names))
+    settings = settings.with_overrides(
+        {"spatial.radius": toy.truth.radius, "spatial.contact_distance": toy.truth.contact_distance}
+    )
     return adata, network, settings, steps
 
 
@@ -159,6 +166,17 @@ def strongest(run: Run) -> dict[str, str]:
     return found
 
 
+def main_source(adata: AnnData, gene: str, settings: Settings) -> str | None:
+    """Find the cell type that makes most of a ligand, so that the ripple into the others can be seen."""
+    from cytoripple.pl._values import as_labels, gene_values
+
+    labels = as_labels(adata.obs[settings.data.cluster_annot])
+    if len(labels.categories) < 2:
+        return None
+    totals = np.bincount(labels.codes, weights=gene_values(adata, gene, settings.data.layer))
+    return str(labels.categories[int(totals.argmax())])
+
+
 def show(console: Console, report: Mapping[str, Any]) -> None:
     """Print what was found and where to look."""
     from rich.markup import escape
@@ -179,7 +197,11 @@ def show(console: Console, report: Mapping[str, Any]) -> None:
         if table:
             header = [name.replace("_", " ") for name in table[0]]
             console.print(
-                grid(header, [list(row.values()) for row in table], f"knock-out of {gene} ({found['kind']})")
+                grid(
+                    header,
+                    [list(row.values()) for row in table],
+                    f"knock-out of {gene} ({found['kind']}) in {found['cells']} cells",
+                )
             )
     console.print("look at:", style="bold")
     for path in report["pictures"]:

@@ -140,7 +140,9 @@ def network(
     shell = Shell(json_output, progress_name(progress))
     if base_grn is None and lr is None and lr_resource is None and ligand_target is None:
         raise InputError("nothing to build from: give --base-grn, --lr, --lr-resource or --ligand-target")
-    made = io.build_network(base_grn=base_grn, lr_csv=lr, lr_resource=lr_resource, ligand_target=ligand_target, out=out)
+    made = io.build_network(
+        base_grn=base_grn, lr_csv=lr, lr_resource=lr_resource, ligand_target=ligand_target, out=out
+    )
     report = {"output": str(out), "tf_edges": len(made.tf), "ligand_receptor_pairs": len(made.lr),
               "ligand_tf_edges": len(made.tfl), "species": made.species}  # fmt: skip
     shell.result(

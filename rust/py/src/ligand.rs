@@ -3,7 +3,7 @@
 use crate::convert::{run, to_py};
 use cytoripple_core::ligand::{self, Kernel, Method, Settings};
 use cytoripple_core::parallel::with_threads;
-use numpy::{IntoPyArray, PyArray2, PyReadonlyArray1, PyReadonlyArray2};
+use numpy::{PyArray2, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
@@ -50,8 +50,13 @@ impl ReceivedPlan {
         progress: Option<Py<PyAny>>,
     ) -> PyResult<Bound<'py, PyArray2<f64>>> {
         let ligands = ligands.as_array();
-        let out = run(py, threads, progress, |watch| self.inner.apply(ligands, scale, watch))?;
-        Ok(out.into_pyarray(py))
+        // NumPy asks for huge pages, which the first touch of a large result gains much from.
+        let out = PyArray2::zeros(py, ligands.dim(), false);
+        let mut view = out.readwrite();
+        let received = view.as_array_mut();
+        run(py, threads, progress, |watch| self.inner.apply_into(ligands, scale, received, watch))?;
+        drop(view);
+        Ok(out)
     }
 
     #[getter]

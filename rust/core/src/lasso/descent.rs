@@ -163,7 +163,8 @@ fn settle<const FMA: bool, Q: Quadratic>(quadratic: &mut Q, run: &mut Descent<'_
     let limit = 1e-3 * run.control.tol * run.primal / run.w.len() as f64;
     let floor = 1e-31 * quadratic.null();
     let mut sweeps = 0;
-    while run.n_iter < run.control.max_iter {
+    // The last sweep allowed is a full one.
+    while run.n_iter + 1 < run.control.max_iter {
         let mut moved = 0.0f64;
         let mut first = 0;
         for block in &run.penalty.blocks {

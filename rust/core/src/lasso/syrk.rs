@@ -155,9 +155,9 @@ pub fn gram(columns: &[f64], n: usize, p: usize) -> Vec<f64> {
         }
         let add = |(j, out): (usize, &mut [f64])| packed.accumulate(j, 0, j + 1, out);
         if worth_threads(p) {
-            padded.par_chunks_mut(PANEL * stride).enumerate().for_each(add);
+            padded.par_chunks_mut((PANEL * stride).max(1)).enumerate().for_each(add);
         } else {
-            padded.chunks_mut(PANEL * stride).enumerate().for_each(add);
+            padded.chunks_mut((PANEL * stride).max(1)).enumerate().for_each(add);
         }
     }
     let mut out = vec![0.0; p * p];

@@ -102,7 +102,7 @@ impl Anchors {
                 }
             };
             // SAFETY: every row of the caller's matrix is in one engine, once.
-            unsafe { out.write(*row, columns.first, columns.count, interpolate) };
+            unsafe { out.write(*row, columns, interpolate) };
         });
     }
 

@@ -91,7 +91,7 @@ impl Direct {
             }
             for (row, sum) in self.rows[block.targets.clone()].iter().zip(sums.chunks(groups)) {
                 // SAFETY: every row of the caller's matrix is in one block of one engine.
-                unsafe { out.write(*row, columns.first, columns.count, |out| scaled(sum, factor, out)) };
+                unsafe { out.write(*row, columns, |out| scaled(sum, factor, out)) };
             }
         });
     }
@@ -130,7 +130,7 @@ impl Direct {
 
 fn scaled(sum: &[Lanes], factor: f64, out: &mut [f64]) {
     for (values, lanes) in out.chunks_mut(Lanes::WIDTH).zip(sum) {
-        for (value, lane) in values.iter_mut().zip(lanes.0) {
+        for (value, lane) in values.iter_mut().zip(&lanes.0) {
             *value = lane * factor;
         }
     }

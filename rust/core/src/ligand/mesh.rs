@@ -156,6 +156,9 @@ impl Mesh {
             || (Vec::new(), vec![Lanes::ZERO; self.lattice.stencil()], Vec::new(), Vec::new()),
             |(axes, weights, bases, sums), blocks| {
                 for block in blocks {
+                    let ahead = block.first + block.count;
+                    let soon = &self.lattice.rows[ahead..self.lattice.rows.len().min(ahead + Lanes::WIDTH)];
+                    soon.iter().for_each(|row| out.announce(*row, columns));
                     self.stencils.weights(&self.lattice, block, axes, weights);
                     bases.clear();
                     bases.extend(self.stencils.runs.iter().map(|run| block.node + run));
@@ -167,7 +170,7 @@ impl Mesh {
                     for (row, sum) in rows.iter().zip(sums.chunks(groups)) {
                         // SAFETY: every row of the caller's matrix is in one block of one engine.
                         unsafe {
-                            out.write(*row, columns.first, columns.count, |out| unpad(sum, out, floor));
+                            out.write(*row, columns, |out| unpad(sum, out, floor));
                         }
                     }
                 }

@@ -9,9 +9,9 @@ const HIGHEST_DEGREE: usize = 20;
 /// One polynomial of `t - 1/2`, `t` in [0, 1], per node under a window.
 #[derive(Debug, Clone)]
 pub(super) struct Pieces {
-    degree: usize,
-    /// `degree + 1` coefficients per node, highest first.
-    coefficients: Vec<f64>,
+    nodes: usize,
+    /// For each power, highest first, one coefficient per node, four nodes at a time: `[nodes / 4][power]`.
+    quads: Vec<Vec<[f64; 4]>>,
 }
 
 impl Pieces {
@@ -38,7 +38,7 @@ impl Pieces {
     fn interpolate(nodes: usize, degree: usize, value: &impl Fn(usize, f64) -> f64) -> Self {
         let n = degree + 1;
         let angle = |j: usize| PI * (j as f64 + 0.5) / n as f64;
-        let mut coefficients = Vec::with_capacity(nodes * n);
+        let mut quads = vec![vec![[0.0; 4]; n]; nodes.div_ceil(4)];
         for node in 0..nodes {
             let samples: Vec<f64> = (0..n).map(|j| value(node, 0.5 + 0.5 * angle(j).cos())).collect();
             let chebyshev: Vec<f64> = (0..n)
@@ -48,9 +48,11 @@ impl Pieces {
                     sum * if k == 0 { 1.0 } else { 2.0 } / n as f64
                 })
                 .collect();
-            coefficients.extend(monomials(&chebyshev).iter().rev());
+            for (quad, coefficient) in quads[node / 4].iter_mut().zip(monomials(&chebyshev).iter().rev()) {
+                quad[node % 4] = *coefficient;
+            }
         }
-        Self { degree, coefficients }
+        Self { nodes, quads }
     }
 
     fn largest_error(&self, nodes: usize, value: &impl Fn(usize, f64) -> f64) -> f64 {
@@ -65,35 +67,34 @@ impl Pieces {
 
     /// Values at one offset, one per node.
     pub(super) fn at(&self, t: f64) -> Vec<f64> {
-        let horner = |piece: &[f64]| piece.iter().fold(0.0, |sum, c| sum * (t - 0.5) + c);
-        self.coefficients.chunks(self.degree + 1).map(horner).collect()
+        let horner =
+            |node: usize| self.quads[node / 4].iter().fold(0.0, |sum, quad| sum * (t - 0.5) + quad[node % 4]);
+        (0..self.nodes).map(horner).collect()
     }
 
     /// Values at eight offsets, one unit per node.
     pub(super) fn eight(&self, offsets: &Lanes, out: &mut [Lanes]) {
-        evaluate(&self.coefficients, self.degree, offsets, out);
+        evaluate(&self.quads, offsets, out);
     }
 }
 
 on_widest! {
-    fn evaluate(coefficients: &[f64], degree: usize, offsets: &Lanes, out: &mut [Lanes]) = evaluate_any
+    fn evaluate(quads: &[Vec<[f64; 4]>], offsets: &Lanes, out: &mut [Lanes]) = evaluate_any
 }
 
 #[inline(always)]
 fn evaluate_any<V: super::lanes::Vector, const R: usize, const G: usize>(
-    coefficients: &[f64],
-    degree: usize,
+    quads: &[Vec<[f64; 4]>],
     offsets: &Lanes,
     out: &mut [Lanes],
 ) {
-    let t = V::load(offsets).fma(V::splat(1.0), V::splat(-0.5));
+    let t = V::load(offsets).add(V::splat(-0.5));
     // Four nodes at a time: one chain of dependent products would wait for its own latency.
-    for (out, pieces) in out.chunks_mut(4).zip(coefficients.chunks(4 * (degree + 1))) {
+    for (out, quad) in out.chunks_mut(4).zip(quads) {
         let mut sums = [V::splat(0.0); 4];
-        for k in 0..=degree {
-            for (node, sum) in sums.iter_mut().enumerate() {
-                let c = pieces.get(node * (degree + 1) + k).copied().unwrap_or(0.0);
-                *sum = sum.fma(t, V::splat(c));
+        for coefficients in quad {
+            for node in 0..4 {
+                sums[node] = sums[node].fma(t, V::splat(coefficients[node]));
             }
         }
         for (out, sum) in out.iter_mut().zip(sums) {

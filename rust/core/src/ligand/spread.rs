@@ -1,6 +1,6 @@
 //! Spreading of the ligands onto the nodes, in parallel without races and in a fixed order.
 
-use super::lanes::{Lanes, pad};
+use super::lanes::{Lanes, pad, prefetch};
 use super::lattice::{Block, Lattice};
 use super::mesh::Stencils;
 use super::meter::Meter;
@@ -120,6 +120,12 @@ impl Spreader<'_> {
             }
             for (block, weights) in now.iter().zip(scratch.weights.chunks_mut(stencil)) {
                 self.stencils.weights(self.lattice, block, &mut scratch.axes, weights);
+            }
+            if let Some(next) = rest.first() {
+                let rows = &self.lattice.rows[next.first..];
+                rows.iter()
+                    .take(most * Lanes::WIDTH)
+                    .for_each(|row| prefetch(self.columns.of(self.job.row(*row))));
             }
             scratch.targets.clear();
             scratch.targets.extend(self.stencils.nodes.iter().map(|node| first.node - base + node));
