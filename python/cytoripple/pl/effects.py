@@ -91,7 +91,7 @@ def effect_by_distance(
         ax.set_xlim(left=0)
         ax.set_xlabel(f"distance from the nearest source cell ({name})")
         ax.set_ylabel("mean change" if genes is not None else "mean absolute change per gene")
-        ax.set_title(f"Reach of the {perturbation_title(targets)}")
+        ax.set_title(f"Reach of the {perturbation_title(record)}")
         _style.save_figure(ax, save)
     return ax
 
@@ -108,7 +108,8 @@ def top_genes(
     """Show the most affected genes in each cell type.
 
     Color is the mean change over the cells of a type, the size of a dot the share of these cells that
-    change. The perturbed genes themselves are left out.
+    change by more than a twentieth of the end of the color scale. The perturbed genes themselves are left
+    out.
 
     Parameters
     ----------
@@ -138,7 +139,9 @@ def top_genes(
         raise InputError(
             f"there is no column {column!r} in obs{did_you_mean(column, adata.obs.columns)}: give groupby="
         )
-    mean, share, groups = change_per_group(adata, as_labels(adata.obs[column]), key)
+    labels = as_labels(adata.obs[column])
+    groups = [str(name) for name in labels.categories]
+    mean = mean_change(adata, labels, key)
     mean[:, adata.var_names.isin(list(targets_of(record)))] = 0.0
     chosen = _in_turn(mean, n)
     if not chosen:
@@ -147,12 +150,13 @@ def top_genes(
     with _style.style():
         ax = _style.axes(ax, (2.9 + 0.3 * len(chosen), 1.9 + 0.36 * len(groups)))
         limit = float(np.abs(mean[:, chosen]).max())
+        share = _share_above(adata, labels, key, chosen, limit / 20)
         x, y = np.meshgrid(np.arange(len(chosen)), np.arange(len(groups)))
         points = ax.scatter(
             x.ravel(),
             y.ravel(),
             c=mean[:, chosen].ravel(),
-            s=12 + 110 * share[:, chosen].ravel(),
+            s=12 + 110 * share.ravel(),
             cmap=_style.diverging(),
             vmin=-limit,
             vmax=limit,
@@ -168,23 +172,25 @@ def top_genes(
         for side in ax.spines.values():
             side.set_visible(False)
         _dot_legend(ax, points, limit)
-        ax.set_title(f"Most affected genes after {perturbation_title(targets_of(record))}")
+        ax.set_title(f"Most affected genes after {perturbation_title(record)}")
         _style.save_figure(ax, save)
     return ax
 
 
-def change_per_group(
-    adata: AnnData, labels: pd.Categorical[str], key: str
-) -> tuple[NDArray[np.float64], NDArray[np.float64], list[str]]:
-    """Mean change and share of changing cells, groups x genes, and the names of the groups."""
+def mean_change(adata: AnnData, labels: pd.Categorical[str], key: str) -> NDArray[np.float64]:
+    """Mean change of every gene in every group, groups x genes."""
     delta = adata.layers[f"{key}_delta"]
-    groups = [str(name) for name in labels.categories]
-    mean, share = np.zeros((len(groups), adata.n_vars)), np.zeros((len(groups), adata.n_vars))
-    for position in range(len(groups)):
-        block = delta[np.flatnonzero(labels.codes == position)]
-        mean[position] = np.asarray(block.mean(axis=0)).ravel()
-        share[position] = np.asarray((block != 0).mean(axis=0)).ravel()
-    return mean, share, groups
+    rows = [np.flatnonzero(labels.codes == group) for group in range(len(labels.categories))]
+    return np.stack([np.asarray(delta[row].mean(axis=0), dtype=np.float64).ravel() for row in rows])
+
+
+def _share_above(
+    adata: AnnData, labels: pd.Categorical[str], key: str, genes: Sequence[int], least: float
+) -> NDArray[np.float64]:
+    """Share of the cells of each group in which a gene changes by more than `least`, groups x genes."""
+    block = adata.layers[f"{key}_delta"][:, list(genes)]
+    moved = np.abs(block.toarray() if hasattr(block, "toarray") else np.asarray(block)) > least
+    return np.stack([moved[labels.codes == group].mean(axis=0) for group in range(len(labels.categories))])
 
 
 def source_cells(adata: AnnData, key: str) -> NDArray[np.bool_]:
@@ -308,7 +314,7 @@ def _dot_legend(ax: Axes, points: object, limit: float) -> None:
     ]
     ax.legend(
         handles=sizes,
-        title="cells that change",
+        title=f"cells that change\nby more than {limit / 20:.1g}",
         loc="upper left",
         bbox_to_anchor=(1.01, 1.06),
         title_fontsize=9,
