@@ -203,7 +203,7 @@ def received_ligands(
     samples: ArrayLike | None = ...,
     verify: int,
     progress: Progress | None = ...,
-) -> tuple[NDArray[np.float64], Verification]: ...
+) -> NDArray[np.float64] | tuple[NDArray[np.float64], Verification]: ...
 
 
 def received_ligands(
@@ -354,10 +354,14 @@ def _coordinates(xy: ArrayLike) -> NDArray[np.float64]:
 def _radii(radius: ArrayLike, n_ligands: int) -> NDArray[np.float64]:
     radii = np.asarray(radius)
     if radii.ndim == 0:
-        radii = np.full(n_ligands, _check.positive("radius", float(radii), what="a positive length in the units of xy"))
+        radii = np.full(
+            n_ligands, _check.positive("radius", float(radii), what="a positive length in the units of xy")
+        )
     radii = _check.real("radius", radii, ndim=1)
     if len(radii) != n_ligands:
-        raise InputError(f"radius has {len(radii)} entries but ligands has {n_ligands} columns: give one each")
+        raise InputError(
+            f"radius has {len(radii)} entries but ligands has {n_ligands} columns: give one each"
+        )
     for r in radii:
         _check.positive("radius", float(r), what="a positive length in the units of xy")
     return radii
@@ -367,9 +371,13 @@ def _check_choices(
     kernel: str, method: str, *, rtol: float, factor: float, cutoff: float | None, dimensions: int
 ) -> None:
     if kernel not in KERNELS:
-        raise InputError(f"kernel is {kernel!r}: expected one of {list(KERNELS)}{did_you_mean(str(kernel), KERNELS)}")
+        raise InputError(
+            f"kernel is {kernel!r}: expected one of {list(KERNELS)}{did_you_mean(str(kernel), KERNELS)}"
+        )
     if method not in METHODS:
-        raise InputError(f"method is {method!r}: expected one of {list(METHODS)}{did_you_mean(str(method), METHODS)}")
+        raise InputError(
+            f"method is {method!r}: expected one of {list(METHODS)}{did_you_mean(str(method), METHODS)}"
+        )
     if not 1e-13 <= float(rtol) <= 1e-2:
         raise InputError(f"rtol is {rtol}: give a relative error from 1e-13 to 1e-2")
     _check.positive("factor", factor, what="a positive anchor spacing in units of the kernel's sigma")
@@ -380,9 +388,13 @@ def _check_choices(
     elif cutoff is not None:
         raise InputError(f"cutoff is {cutoff}, but kernel {kernel!r} has none: use kernel='gaussian_cutoff'")
     if method == "mesh" and kernel != "gaussian":
-        raise InputError(f"method 'mesh' needs kernel 'gaussian', not {kernel!r}, which jumps at its edge: use 'direct'")
+        raise InputError(
+            f"method 'mesh' needs kernel 'gaussian', not {kernel!r}, which jumps at its edge: use 'direct'"
+        )
     if method == "anchors" and dimensions != 2:
-        raise InputError(f"method 'anchors' needs 2 dimensions and xy has {dimensions}: use 'mesh' or 'direct'")
+        raise InputError(
+            f"method 'anchors' needs 2 dimensions and xy has {dimensions}: use 'mesh' or 'direct'"
+        )
 
 
 def _threads(threads: int) -> int:

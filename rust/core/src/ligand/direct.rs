@@ -84,6 +84,9 @@ impl Direct {
         });
         let factor = job.scale / self.cells_in_sample as f64;
         self.blocks.par_iter().for_each_init(Vec::new, |sums, block| {
+            if !meter.running() {
+                return;
+            }
             sums.clear();
             sums.resize(block.targets.len() * groups, Lanes::ZERO);
             if !self.sum_block(block, &values, groups, sums, meter) {

@@ -155,7 +155,7 @@ impl Mesh {
         self.lattice.blocks.par_chunks(TASK).for_each_init(
             || (Vec::new(), vec![Lanes::ZERO; self.lattice.stencil()], Vec::new(), Vec::new()),
             |(axes, weights, bases, sums), blocks| {
-                for block in blocks {
+                for block in blocks.iter().take_while(|_| meter.running()) {
                     let ahead = block.first + block.count;
                     let soon = &self.lattice.rows[ahead..self.lattice.rows.len().min(ahead + Lanes::WIDTH)];
                     soon.iter().for_each(|row| out.announce(*row, columns));

@@ -107,7 +107,7 @@ impl Spreader<'_> {
         let base = first_plane * self.lattice.plane();
         let mut rest = blocks;
         let mut steps = 0;
-        while let Some(first) = rest.first() {
+        while let Some(first) = rest.first().filter(|_| self.meter.running()) {
             let run = rest.iter().take(most).take_while(|block| block.node == first.node).count();
             let (now, later) = rest.split_at(run);
             rest = later;
