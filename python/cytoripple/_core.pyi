@@ -1,7 +1,7 @@
 """Native kernels. The public, documented entrance is `cytoripple.kernels`."""
 
 from collections.abc import Callable
-from typing import final
+from typing import Any, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +10,65 @@ __version__: str
 DEBUG_BUILD: bool
 
 class CoreError(Exception): ...
+
+# --- neighbors
+def nearest_neighbors(
+    points: NDArray[np.float64],
+    k: int,
+    groups: NDArray[np.int64] | None = None,
+    threads: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Find the nearest other cells inside groups: indices and distances, cells x k."""
+
+# --- lasso
+
+def sparse_group_lasso(
+    x: NDArray[np.float64],
+    y: NDArray[np.float64],
+    groups: NDArray[np.int64],
+    group_reg: NDArray[np.float64],
+    scale_reg: str,
+    l1_reg: float,
+    fit_intercept: bool,
+    tol: float,
+    solver: str,
+    max_iter: int | None,
+    warm_start: NDArray[np.float64] | None,
+    *,
+    threads: int = 0,
+) -> tuple[NDArray[np.float64], float, float, float, int, bool, str, float, NDArray[np.float64]]:
+    """Coefficients, intercept, objective, gap, iterations, converged, rule, KKT residual, lambda_max."""
+
+def check_design(design: object) -> None:
+    """Raise when an array of the design has a wrong shape or a value that cannot be used."""
+
+def fit_batch(
+    design: object,
+    batch: object,
+    penalty: tuple[float, float],
+    scale_reg: str,
+    standardize: bool,
+    tol: float,
+    solver: str,
+    max_iter: int | None,
+    *,
+    threads: int = 0,
+    progress: Callable[[int, int], object] | None = None,
+) -> dict[str, Any]:
+    """Fits of all targets in all clusters, by the names of `cytoripple.kernels.training.BatchFit`."""
+
+def validation_errors(
+    design: object,
+    batch: object,
+    kappas: NDArray[np.float64],
+    l1_share: float,
+    tol: float,
+    *,
+    threads: int = 0,
+    progress: Callable[[int, int], object] | None = None,
+) -> NDArray[np.float64]:
+    """Squared errors of held-out cells, targets x multipliers."""
 
 # ligand
 
@@ -46,3 +105,50 @@ class ReceivedPlan:
     def error_bound(self) -> float: ...
     @property
     def n_cells(self) -> int: ...
+
+# perturbation
+
+@final
+class RegulatoryModel:
+    """Coefficients of all targets, ready for derivatives and perturbations."""
+
+    def __new__(
+        cls,
+        tables: list[tuple[int, NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]],
+        n_cells: int,
+        n_genes: int,
+        ligand_genes: NDArray[np.int64],
+    ) -> RegulatoryModel: ...
+    def splash(
+        self,
+        target: int,
+        expression: NDArray[np.float64],
+        received: NDArray[np.float64],
+        received_tfl: NDArray[np.float64],
+        modulators: NDArray[np.int64],
+        scale: float,
+        cap: float | None,
+        allowed: list[int] | None,
+        *,
+        threads: int = 0,
+    ) -> NDArray[np.float64]: ...
+    def perturb(
+        self,
+        expression: NDArray[np.float64],
+        genes: NDArray[np.int64],
+        desired: NDArray[np.float64],
+        cells: NDArray[np.bool_],
+        signals: list[tuple[ReceivedPlan, NDArray[np.int64]]],
+        scale_factor: float,
+        lr_ligands: list[bool],
+        tfl_ligands: list[bool],
+        rules: tuple[str, str, str, bool, float],
+        n_propagation: int,
+        scale: float,
+        cap: float | None,
+        mask: NDArray[np.bool_] | None,
+        allowed: list[list[int] | None] | None,
+        *,
+        threads: int = 0,
+        progress: Callable[[int, int], object] | None = None,
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]: ...

@@ -38,6 +38,14 @@ class SettingsError(InputError):
     """A setting is unknown or outside its range."""
 
 
+class FileError(InputError, OSError):
+    """A file is not what it should be, or is damaged."""
+
+
+class MissingFileError(FileError, FileNotFoundError):
+    """A file does not exist."""
+
+
 class RunError(CytorippleError, RuntimeError):
     """A run directory cannot be used as asked."""
 

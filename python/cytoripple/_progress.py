@@ -58,9 +58,15 @@ class Bar:
 
     def __init__(self) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            SpinnerColumn,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
         from rich.progress import Progress as RichProgress
-        from rich.progress import TimeRemainingColumn
 
         self._bar = RichProgress(
             SpinnerColumn(),
@@ -111,7 +117,7 @@ class Notebook:
             bar.close()
 
 
-class showing:  # noqa: N801 - used like a function: with showing("bar") as progress
+class showing:
     """Context manager that makes the observer called `name` and closes it at the end.
 
     ``"auto"`` is a bar when stderr is a terminal, else silent.

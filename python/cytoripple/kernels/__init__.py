@@ -3,3 +3,25 @@
 Arguments are checked here (dtype, shape, finiteness, with messages that name the argument), then one
 native call does the work without the interpreter lock.
 """
+
+from __future__ import annotations
+
+from cytoripple.kernels.lasso import SparseGroupLasso, sparse_group_lasso
+from cytoripple.kernels.ligands import ReceivedPlan, Verification, received_ligands
+from cytoripple.kernels.neighbors import nearest_neighbors
+from cytoripple.kernels.perturb import PropagationRules, RegulatoryModel, TargetModel
+from cytoripple.kernels.training import BatchFit, SpatialDesign
+
+__all__ = [
+    "BatchFit",
+    "PropagationRules",
+    "ReceivedPlan",
+    "RegulatoryModel",
+    "SparseGroupLasso",
+    "SpatialDesign",
+    "TargetModel",
+    "Verification",
+    "nearest_neighbors",
+    "received_ligands",
+    "sparse_group_lasso",
+]

@@ -5,8 +5,12 @@
 
 pub mod check;
 pub mod error;
+pub mod gemm;
+pub mod lasso;
 pub mod ligand;
+pub mod neighbors;
 pub mod parallel;
+pub mod perturb;
 pub mod simd;
 pub mod watch;
 

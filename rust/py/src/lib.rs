@@ -3,13 +3,19 @@
 use pyo3::prelude::*;
 
 mod convert;
+mod lasso;
 mod ligand;
+mod neighbors;
+mod perturb;
 
 #[pymodule]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("CoreError", module.py().get_type::<convert::CoreError>())?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add("DEBUG_BUILD", cfg!(debug_assertions))?;
+    lasso::register(module)?;
     ligand::register(module)?;
+    neighbors::register(module)?;
+    perturb::register(module)?;
     Ok(())
 }

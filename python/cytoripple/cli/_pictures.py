@@ -1,0 +1,91 @@
+"""The pictures of a run and of a perturbation, as files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from cytoripple._errors import CytorippleError
+from cytoripple.cli._shell import Shell
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+    from cytoripple.io.run import Run
+
+Job: TypeAlias = "tuple[Path, Callable[..., Any]]"
+
+
+def can_draw(shell: Shell) -> bool:
+    """Whether matplotlib is installed; says how to get it when not."""
+    if find_spec("matplotlib") is None:
+        shell.say('no pictures: matplotlib is not installed (pip install "cytoripple[plot]")')
+        return False
+    import matplotlib
+
+    matplotlib.use("Agg")
+    return True
+
+
+def of_run(run: Run, adata: AnnData, folder: Path, shell: Shell) -> list[str]:
+    """Draw the cluster map, R2 and strongest modulators of a run."""
+    from cytoripple import pl
+
+    key = run.settings.data.cluster_annot
+    return _draw(
+        shell,
+        [
+            (folder / "clusters.png", partial(pl.spatial, adata, key)),
+            (folder / "r2.png", partial(pl.r2_summary, run)),
+            (folder / "modulators.png", partial(pl.strongest_modulators, run)),
+        ],
+    )
+
+
+def of_perturbation(
+    adata: AnnData, genes: Sequence[str], folder: Path, shell: Shell, *, key: str = "perturbation"
+) -> list[str]:
+    """Draw where the perturbed genes are, what changes most, how far, and maps of `genes`."""
+    from cytoripple import pl
+    from cytoripple.pl._values import targets_of
+
+    record = adata.uns[key]
+    layer = str(record.get("layer") or "X")
+    jobs: list[Job] = [
+        (folder / f"expression_{_file_name(name)}.png", partial(pl.spatial, adata, name, layer=layer))
+        for name in targets_of(record)
+    ]
+    jobs += [
+        (folder / "top_genes.png", partial(pl.top_genes, adata, key=key)),
+        (folder / "effect_by_distance.png", partial(pl.effect_by_distance, adata, key=key)),
+    ]
+    jobs += [
+        (folder / f"delta_{_file_name(name)}.png", partial(pl.delta_map, adata, name, key=key))
+        for name in genes
+    ]
+    return _draw(shell, jobs)
+
+
+def _file_name(gene: str) -> str:
+    return gene.translate(str.maketrans(dict.fromkeys("/\\:", "_")))
+
+
+def _draw(shell: Shell, jobs: Sequence[Job]) -> list[str]:
+    """Draw each picture; one that has nothing to show is said and left out."""
+    import matplotlib.pyplot as plt
+
+    written = []
+    for path, draw in jobs:
+        before = set(plt.get_fignums())
+        try:
+            draw(save=path)
+            written.append(str(path))
+        except CytorippleError as error:
+            shell.say(f"no {path.name}: {error}")
+        finally:
+            for number in set(plt.get_fignums()) - before:
+                plt.close(number)
+    return written

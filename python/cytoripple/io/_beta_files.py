@@ -1,0 +1,162 @@
+"""One betadata file of any format as row keys and a matrix of coefficients."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+from numpy.typing import NDArray
+
+from cytoripple._errors import InputError
+from cytoripple.io._beta_columns import Columns, classify, whole_text
+
+_NULL_TEXTS = ["", "NA", "N/A", "NaN", "nan", "null", "NULL", "None"]
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What one file holds, checked."""
+
+    columns: Columns
+    keys: tuple[str, ...]
+    intercept: NDArray[np.float64]
+    betas: NDArray[np.float64]
+    n_nulls: int
+
+
+def read_contents(path: Path) -> Contents:
+    """Read one betadata file; the format follows from the end of its name.
+
+    Raises
+    ------
+    InputError
+        The file is damaged, or its columns or rows cannot be used; the message names the file.
+    """
+    try:
+        is_csv = path.name.endswith((".csv", ".csv.gz"))
+        table, columns = _read_csv(path) if is_csv else _read_arrow(path)
+        return _contents(table, columns, typed=not is_csv)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    except (pa.ArrowException, OSError, EOFError, UnicodeDecodeError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(f"{path} is damaged or of another format ({reason}): write it again") from error
+
+
+def _read_arrow(path: Path) -> tuple[pa.Table, Columns]:
+    if path.suffix == ".parquet":
+        with pa.parquet.ParquetFile(path) as file:
+            table = file.read()
+    else:
+        table = _read_ipc(path)
+    return table, classify(table.column_names, index=_stored_index(table.schema))
+
+
+def _read_ipc(path: Path) -> pa.Table:
+    data = pa.py_buffer(path.read_bytes())
+    options = pa.ipc.IpcReadOptions(use_threads=False)  # the files themselves are read in parallel
+    if data.slice(0, 6).to_pybytes() == b"ARROW1":
+        return pa.ipc.open_file(data, options=options).read_all()
+    return pa.ipc.open_stream(data, options=options).read_all()
+
+
+def _stored_index(schema: pa.Schema) -> str | None:
+    """Column that pandas stored as its index, None when the index was a plain range."""
+    stored = (schema.metadata or {}).get(b"pandas")
+    if stored is None:
+        return None
+    index = json.loads(stored).get("index_columns", [])
+    if len(index) > 1:
+        raise InputError(f"the rows are keyed by {len(index)} index columns: expected one")
+    return index[0] if index and isinstance(index[0], str) and index[0] in schema.names else None
+
+
+def _read_csv(path: Path) -> tuple[pa.Table, Columns]:
+    raw = path.read_bytes()
+    data = gzip.decompress(raw) if path.suffix == ".gz" else raw
+    first, _, _ = data.partition(b"\n")
+    names = next(csv.reader([first.decode("utf-8-sig").rstrip("\r")]), [])
+    if not names:
+        raise InputError("the file is empty")
+    columns = classify(names)
+    numbers = [*columns.coefficients, *([columns.intercept] if columns.intercept else [])]
+    types: dict[str, pa.DataType] = dict.fromkeys(numbers, pa.float64())
+    if columns.key is not None:
+        types[columns.key] = pa.string()
+    convert = pa.csv.ConvertOptions(
+        column_types=types, include_columns=list(types), null_values=_NULL_TEXTS, strings_can_be_null=True
+    )
+    return pa.csv.read_csv(io.BytesIO(data), convert_options=convert), columns
+
+
+def _contents(table: pa.Table, columns: Columns, *, typed: bool) -> Contents:
+    if table.num_rows == 0:
+        raise InputError("there are no rows")
+    keys = _keys(table, columns, typed=typed)
+    names = [*([columns.intercept] if columns.intercept else []), *columns.coefficients]
+    values = _coefficients(table.select(names))
+    missing = np.isnan(values)
+    values[missing] = 0.0
+    start = 1 if columns.intercept else 0
+    intercept = values[:, 0].copy() if columns.intercept else np.zeros(table.num_rows)
+    betas = np.ascontiguousarray(values[:, start:])
+    return Contents(columns, keys, intercept, betas, int(missing.sum()))
+
+
+def _coefficients(table: pa.Table) -> NDArray[np.float64]:
+    """Coefficient columns as a matrix; missing ones are NaN."""
+    for name, kind in zip(table.column_names, table.schema.types, strict=True):
+        if not (pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_null(kind)):
+            raise InputError(f"column {name!r} holds {kind}: coefficients must be numbers")
+    if table.num_columns == 0:
+        return np.zeros((table.num_rows, 0))
+    if any(kind != pa.float64() for kind in table.schema.types):
+        table = table.cast(pa.schema([pa.field(name, pa.float64()) for name in table.column_names]))
+    batch = table.combine_chunks().to_batches()[0]
+    values: NDArray[np.float64] = np.array(batch.to_tensor(null_to_nan=True).to_numpy())
+    infinite = np.isinf(values).any(axis=0)
+    if infinite.any():
+        name = table.column_names[int(np.argmax(infinite))]
+        raise InputError(f"column {name!r} holds an infinite coefficient")
+    return values
+
+
+def _keys(table: pa.Table, columns: Columns, *, typed: bool) -> tuple[str, ...]:
+    if columns.key is None:
+        return tuple(str(row) for row in range(table.num_rows))
+    column = table.column(columns.key)
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    values = column.to_pylist()
+    for row, value in enumerate(values):
+        if value is None or value == "" or value != value:
+            raise InputError(f"row {row + 1} of the key column {columns.key!r} is empty")
+    keys = _key_texts(column.type, columns, values, typed=typed)
+    if len(set(keys)) < len(keys):
+        twice, _ = Counter(keys).most_common(1)[0]
+        raise InputError(f"the row key {twice!r} occurs more than once in column {columns.key!r}")
+    return keys
+
+
+def _key_texts(kind: pa.DataType, columns: Columns, values: list[Any], *, typed: bool) -> tuple[str, ...]:
+    if pa.types.is_integer(kind):
+        return tuple(str(value) for value in values)
+    if pa.types.is_floating(kind):
+        fraction = next((value for value in values if not float(value).is_integer()), None)
+        if fraction is not None:
+            raise InputError(f"the key column {columns.key!r} holds {fraction}: expected whole numbers")
+        return tuple(str(int(value)) for value in values)
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+        # a CSV shows numbers and text alike; typed text keeps its form when it names cells
+        return tuple(values) if typed and columns.key_kind == "CellID" else whole_text(values)
+    raise InputError(f"the key column {columns.key!r} holds {kind}: expected whole numbers or text")

@@ -1,0 +1,313 @@
+//! Default solver: cyclic coordinate descent with exact one-dimensional steps.
+//!
+//! The steps are invariant to the scale of each column, which matters because columns made of received
+//! signals are 10 to 1000 times smaller than expression columns. A group is first tested for being zero as a
+//! whole and, when it is not, started by one block step, since single coordinates cannot leave zero.
+
+use super::data_space::DataState;
+use super::gap::{StopRule, certificate};
+use super::gram::GramState;
+use super::groups::{Block, Penalty};
+use super::newton::{Reached, newton};
+use super::prox::{soft, soft_norm};
+use super::quadratic::Quadratic;
+use super::{Control, Outcome};
+use crate::widest;
+
+/// Sweeps over the support before Newton steps take over.
+const PATIENCE: usize = 12;
+
+/// Rounds of Newton steps and full sweeps that polish a finished fit.
+const POLISH_ROUNDS: usize = 10;
+
+/// One run of the solver on one problem.
+pub(crate) struct Descent<'a> {
+    penalty: &'a Penalty,
+    w: &'a mut [f64],
+    control: Control,
+    n_iter: usize,
+    primal: f64,
+    stage: Stage,
+    outcome: Option<Outcome>,
+    scratch: Vec<f64>,
+}
+
+/// Phase of the run after each full sweep.
+enum Stage {
+    Solving,
+    Polishing { rounds: usize, reached: Reached, rule: StopRule },
+}
+
+impl<'a> Descent<'a> {
+    pub(crate) fn new(penalty: &'a Penalty, w: &'a mut [f64], control: Control) -> Self {
+        Self {
+            penalty,
+            w,
+            control,
+            n_iter: 0,
+            primal: 0.0,
+            stage: Stage::Solving,
+            outcome: None,
+            scratch: Vec::new(),
+        }
+    }
+
+    /// Look at the certificate after a full sweep whose largest `G_jj d^2` was `moved`.
+    ///
+    /// `Some(true)` asks for sweeps over the support, `Some(false)` for another full sweep, `None` ends.
+    fn judge<Q: Quadratic>(&mut self, quadratic: &mut Q, moved: f64) -> Option<bool> {
+        let null = quadratic.null();
+        if let Stage::Polishing { rounds, reached, rule } = self.stage {
+            if reached == Reached::Stuck || moved <= 1e-24 * null || rounds >= POLISH_ROUNDS {
+                return self.end(quadratic, rule);
+            }
+            let reached = newton(quadratic, self.penalty, self.w, 6);
+            self.stage = Stage::Polishing { rounds: rounds + 1, reached, rule };
+            return Some(false);
+        }
+        let mut found = certificate(quadratic, self.penalty, self.w, &mut self.scratch);
+        let stationary = moved <= 1e-31 * null;
+        if found.rule(self.control.tol, null).is_some() || stationary || self.n_iter >= self.control.max_iter
+        {
+            quadratic.place(self.w);
+            found = certificate(quadratic, self.penalty, self.w, &mut self.scratch);
+        }
+        self.primal = found.primal;
+        let rule = found.rule(self.control.tol, null);
+        if let (Some(rule), true) = (rule, self.control.polish) {
+            let reached = newton(quadratic, self.penalty, self.w, 6);
+            self.stage = Stage::Polishing { rounds: 1, reached, rule };
+            return Some(false);
+        }
+        match rule {
+            Some(rule) => self.end(quadratic, rule),
+            None if stationary => self.end(quadratic, StopRule::Stationary),
+            None if self.n_iter >= self.control.max_iter => self.end(quadratic, StopRule::MaxIter),
+            None => Some(true),
+        }
+    }
+
+    fn end<Q: Quadratic>(&mut self, quadratic: &mut Q, rule: StopRule) -> Option<bool> {
+        quadratic.place(self.w);
+        let found = certificate(quadratic, self.penalty, self.w, &mut self.scratch);
+        self.outcome = Some(Outcome { primal: found.primal, gap: found.gap, n_iter: self.n_iter, rule });
+        None
+    }
+
+    fn finish(self) -> Outcome {
+        let unfinished =
+            Outcome { primal: self.primal, gap: f64::INFINITY, n_iter: self.n_iter, rule: StopRule::MaxIter };
+        self.outcome.unwrap_or(unfinished)
+    }
+}
+
+widest! {
+    fn run_gram(state: &mut GramState<'_>, run: &mut Descent<'_>) {
+        descend::<FMA, _>(state, run);
+    }
+}
+
+widest! {
+    fn run_data(state: &mut DataState<'_>, run: &mut Descent<'_>) {
+        descend::<FMA, _>(state, run);
+    }
+}
+
+/// Minimize in Gram space from the start in `w`, which becomes the solution.
+pub(crate) fn descend_gram(
+    state: &mut GramState<'_>,
+    penalty: &Penalty,
+    w: &mut [f64],
+    control: Control,
+) -> Outcome {
+    let mut run = Descent::new(penalty, w, control);
+    run_gram(state, &mut run);
+    run.finish()
+}
+
+/// Minimize on the data themselves from the start in `w`, which becomes the solution.
+pub(crate) fn descend_data(
+    state: &mut DataState<'_>,
+    penalty: &Penalty,
+    w: &mut [f64],
+    control: Control,
+) -> Outcome {
+    let mut run = Descent::new(penalty, w, control);
+    run_data(state, &mut run);
+    run.finish()
+}
+
+#[inline(always)]
+fn descend<const FMA: bool, Q: Quadratic>(quadratic: &mut Q, run: &mut Descent<'_>) {
+    quadratic.place(run.w);
+    let mut z = vec![0.0; quadratic.len()];
+    loop {
+        let mut moved = 0.0f64;
+        for block in &run.penalty.blocks {
+            let change = visit_block::<FMA, Q>(quadratic, block, run.penalty.l1, run.w, &mut z);
+            moved = moved.max(change);
+        }
+        run.n_iter += 1;
+        match run.judge(quadratic, moved) {
+            None => return,
+            Some(true) => settle::<FMA, Q>(quadratic, run),
+            Some(false) => {}
+        }
+    }
+}
+
+/// Sweep over the support until it rests, with Newton steps when that takes long.
+#[inline(always)]
+fn settle<const FMA: bool, Q: Quadratic>(quadratic: &mut Q, run: &mut Descent<'_>) {
+    let support: Vec<usize> = (0..run.w.len()).filter(|&j| run.w[j] != 0.0).collect();
+    let limit = 1e-3 * run.control.tol * run.primal / run.w.len() as f64;
+    let floor = 1e-31 * quadratic.null();
+    let mut sweeps = 0;
+    // The last sweep allowed is a full one.
+    while run.n_iter + 1 < run.control.max_iter {
+        let mut moved = 0.0f64;
+        let mut first = 0;
+        for block in &run.penalty.blocks {
+            let last = first + support[first..].partition_point(|&j| j < block.end);
+            let change = coordinates::<FMA, Q>(
+                quadratic,
+                block,
+                run.penalty.l1,
+                run.w,
+                support[first..last].iter().copied(),
+            );
+            moved = moved.max(change);
+            first = last;
+        }
+        run.n_iter += 1;
+        sweeps += 1;
+        if moved <= limit || moved <= floor {
+            return;
+        }
+        if sweeps % PATIENCE == 0 && newton(quadratic, run.penalty, run.w, 4) != Reached::Stuck {
+            return;
+        }
+        if sweeps >= 100 {
+            return;
+        }
+    }
+}
+
+/// Zero test, activation, then one step per coordinate. Returns the largest `G_jj d^2`.
+#[inline(always)]
+fn visit_block<const FMA: bool, Q: Quadratic>(
+    quadratic: &mut Q,
+    block: &Block,
+    l1: f64,
+    w: &mut [f64],
+    z: &mut [f64],
+) -> f64 {
+    let mut moved = 0.0f64;
+    if block.weight > 0.0 {
+        let range = block.start..block.end;
+        let z = &mut z[range.clone()];
+        quadratic.descent_without::<FMA>(block.start, &w[range.clone()], z);
+        let norm = soft_norm(z, l1);
+        let empty = w[range.clone()].iter().all(|&w| w == 0.0);
+        if norm <= block.weight {
+            for j in range {
+                if w[j] != 0.0 {
+                    moved = moved.max(change::<FMA, Q>(quadratic, w, j, 0.0));
+                }
+            }
+            return moved;
+        }
+        if empty {
+            let trace: f64 = quadratic.diagonal()[range.clone()].iter().sum();
+            let shrink = (1.0 - block.weight / norm) / trace;
+            for j in range {
+                let value = shrink * soft(z[j - block.start], l1);
+                if value != 0.0 {
+                    moved = moved.max(change::<FMA, Q>(quadratic, w, j, value));
+                }
+            }
+        }
+    }
+    moved.max(coordinates::<FMA, Q>(quadratic, block, l1, w, block.start..block.end))
+}
+
+/// One exact step for each of `positions`, all in `block`. Returns the largest `G_jj d^2`.
+#[inline(always)]
+fn coordinates<const FMA: bool, Q: Quadratic>(
+    quadratic: &mut Q,
+    block: &Block,
+    l1: f64,
+    w: &mut [f64],
+    positions: impl Iterator<Item = usize>,
+) -> f64 {
+    let mut square: f64 = w[block.start..block.end].iter().map(|w| w * w).sum();
+    let mut moved = 0.0f64;
+    for j in positions {
+        let (old, diagonal) = (w[j], quadratic.diagonal()[j]);
+        let pull = quadratic.descent_of::<FMA>(j) + diagonal * old;
+        let rest = (square - old * old).max(0.0);
+        let size = smallest(pull.abs() - l1, diagonal, block.weight, rest, old);
+        let new = if pull < 0.0 { -size } else { size };
+        if new != old {
+            moved = moved.max(change::<FMA, Q>(quadratic, w, j, new));
+            square = rest + new * new;
+        }
+    }
+    moved
+}
+
+/// Set `w[j]`; returns `G_jj d^2`.
+#[inline(always)]
+fn change<const FMA: bool, Q: Quadratic>(quadratic: &mut Q, w: &mut [f64], j: usize, value: f64) -> f64 {
+    let d = value - w[j];
+    w[j] = value;
+    quadratic.step::<FMA>(j, d);
+    quadratic.diagonal()[j] * d * d
+}
+
+/// The `x >= 0` with `diagonal x + weight x / sqrt(x^2 + rest) = pull`, 0 when `pull <= 0`.
+///
+/// The left side is increasing and concave, so Newton's method approaches from below after its first step.
+#[inline(always)]
+fn smallest(pull: f64, diagonal: f64, weight: f64, rest: f64, old: f64) -> f64 {
+    if pull <= 0.0 {
+        return 0.0;
+    }
+    if weight == 0.0 {
+        return pull / diagonal;
+    }
+    if rest == 0.0 {
+        return (pull - weight).max(0.0) / diagonal;
+    }
+    let mut x = pull / (diagonal + weight / (rest + old * old).sqrt());
+    for _ in 0..20 {
+        let square = x * x + rest;
+        let root = square.sqrt();
+        let excess = diagonal * x + weight * x / root - pull;
+        let slope = diagonal + weight * rest / (square * root);
+        let step = excess / slope;
+        x = (x - step).max(0.0);
+        if step.abs() <= 1e-13 * x {
+            break;
+        }
+    }
+    x
+}
+
+#[cfg(test)]
+mod tests {
+    use super::smallest;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn the_one_dimensional_step_solves_its_equation(
+            pull in 1e-6..10.0f64, diagonal in 1e-8..10.0f64, weight in 0.0..5.0f64, rest in 1e-12..10.0f64,
+            old in -3.0..3.0f64,
+        ) {
+            let x = smallest(pull, diagonal, weight, rest, old);
+            let left = diagonal * x + weight * x / (x * x + rest).sqrt();
+            prop_assert!(x >= 0.0 && (left - pull).abs() <= 1e-10 * (pull + weight), "{x} {left} {pull}");
+        }
+    }
+}

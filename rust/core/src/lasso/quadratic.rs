@@ -1,0 +1,104 @@
+//! The smooth part of the problem, behind one interface for the Gram form and the data form.
+
+use crate::simd::fma;
+use crate::widest;
+
+/// `f(w) = ||y - X w||^2 / (2n)` at a current point `w` that the solver moves one coordinate at a time.
+///
+/// `G = X^T X / n` and `q = X^T y / n`; the implementation decides what it stores.
+pub trait Quadratic: Sync {
+    /// Number of columns.
+    fn len(&self) -> usize;
+
+    /// True when there is no column.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Diagonal of `G`, every entry positive.
+    fn diagonal(&self) -> &[f64];
+
+    /// `q`, the negative gradient at zero.
+    fn linear(&self) -> &[f64];
+
+    /// `||y||^2 / n`.
+    fn null(&self) -> f64;
+
+    /// Entry `j` of the negative gradient at the current point.
+    fn descent_of<const FMA: bool>(&self, j: usize) -> f64;
+
+    /// Negative gradient of the columns `start..start + out.len()` at the current point with these columns'
+    /// own coefficients `w` set to zero.
+    fn descent_without<const FMA: bool>(&mut self, start: usize, w: &[f64], out: &mut [f64]);
+
+    /// Follow the change of coefficient `j` by `change`.
+    fn step<const FMA: bool>(&mut self, j: usize, change: f64);
+
+    /// Place the current point at `w`, free of the rounding collected by [`step`](Self::step).
+    fn place(&mut self, w: &[f64]);
+
+    /// Negative gradient at the current point.
+    fn descent(&self, out: &mut [f64]);
+
+    /// `(||r||^2 / n, y^T r / n)` with the residual `r` of the current point, which must be `w`.
+    fn moments(&self, w: &[f64]) -> (f64, f64);
+
+    /// `G w`.
+    fn product(&self, w: &[f64], out: &mut [f64]);
+
+    /// `G` restricted to the columns of `support`, row by row into `out`.
+    fn block(&self, support: &[usize], out: &mut [f64]);
+}
+
+/// Sum of products in 32 fixed lanes: enough independent sums to hide the latency of the additions.
+#[inline(always)]
+pub fn dot<const FMA: bool>(a: &[f64], b: &[f64]) -> f64 {
+    let mut lanes = [[0.0f64; 8]; 4];
+    let (a_chunks, a_rest) = a.as_chunks::<32>();
+    let (b_chunks, b_rest) = b.as_chunks::<32>();
+    for (a, b) in a_chunks.iter().zip(b_chunks) {
+        for (part, lane) in lanes.iter_mut().enumerate() {
+            for i in 0..8 {
+                lane[i] = fma::<FMA>(a[part * 8 + i], b[part * 8 + i], lane[i]);
+            }
+        }
+    }
+    let mut sum = 0.0;
+    for i in 0..8 {
+        sum += (lanes[0][i] + lanes[1][i]) + (lanes[2][i] + lanes[3][i]);
+    }
+    for (a, b) in a_rest.iter().zip(b_rest) {
+        sum = fma::<FMA>(*a, *b, sum);
+    }
+    sum
+}
+
+/// `y += a * x`.
+#[inline(always)]
+pub fn axpy<const FMA: bool>(y: &mut [f64], a: f64, x: &[f64]) {
+    for (y, x) in y.iter_mut().zip(x) {
+        *y = fma::<FMA>(a, *x, *y);
+    }
+}
+
+widest! {
+    /// `out[i] = rows[i] . x` for the contiguous rows of length `x.len()`.
+    pub fn rows_times(rows: &[f64], x: &[f64], out: &mut [f64]) {
+        for (row, out) in rows.chunks_exact(x.len().max(1)).zip(out.iter_mut()) {
+            *out = dot::<FMA>(row, x);
+        }
+    }
+}
+
+widest! {
+    /// `out = sum_i w[i] * rows[i]`, rows with a zero weight skipped.
+    pub fn rows_combined(rows: &[f64], w: &[f64], out: &mut [f64]) {
+        out.fill(0.0);
+        let length = out.len();
+        for (i, &weight) in w.iter().enumerate() {
+            if weight != 0.0 {
+                axpy::<FMA>(out, weight, &rows[i * length..(i + 1) * length]);
+            }
+        }
+    }
+}
