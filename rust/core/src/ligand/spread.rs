@@ -30,7 +30,6 @@ pub(super) struct Spreader<'a> {
 struct Scratch {
     cells: Vec<Lanes>,
     weights: Vec<Lanes>,
-    axes: Vec<Lanes>,
     targets: Vec<usize>,
 }
 
@@ -119,7 +118,7 @@ impl Spreader<'_> {
                 pad(self.columns.of(self.job.row(*row)), lanes);
             }
             for (block, weights) in now.iter().zip(scratch.weights.chunks_mut(stencil)) {
-                self.stencils.weights(self.lattice, block, &mut scratch.axes, weights);
+                self.stencils.weights(self.lattice, block, weights);
             }
             if let Some(next) = rest.first() {
                 let rows = &self.lattice.rows[next.first..];
