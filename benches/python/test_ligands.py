@@ -1,9 +1,9 @@
 """Received ligands against other ways to compute them, interleaved in one process on one thread.
 
 Run ``OPENBLAS_NUM_THREADS=1 python benches/python/test_ligands.py`` for the table, or pytest for a small
-accuracy-checked version. Times are CPU seconds of the fastest of some rounds; every row names the error of both sides, the rate of a
-matrix product (P) and of a copy (BW) measured in the same run. Plans are made outside of the timed part for
-every side that has them. finufft is measured when it is installed.
+accuracy-checked version. Times are CPU seconds of the fastest of some rounds; every row names the error of
+both sides, the rate of a matrix product (P) and of a copy (BW) measured in the same run. Plans are made
+outside of the timed part for every side that has them. finufft is measured when it is installed.
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ impl Stencils {
     fn new(pieces: Pieces, lattice: &Lattice) -> Self {
         let ([_, middle, last], [a, b, c]) = (lattice.nodes, lattice.widths);
         let runs: Vec<usize> = (0..a).flat_map(|i| (0..b).map(move |j| (i * middle + j) * last)).collect();
-        let nodes = runs.iter().flat_map(|run| run + 0..run + c).collect();
+        let nodes = runs.iter().flat_map(|run| *run..run + c).collect();
         Self { pieces, nodes, runs }
     }
 

@@ -14,7 +14,7 @@ const STRIPS: usize = 16;
 /// Parts of the cells when the grid is small.
 const PARTS: usize = 16;
 /// Lane groups of weights and of cells held at a time: 16 KiB each, the first cache level.
-const SCRATCH: usize = 256;
+const SCRATCH: usize = 512;
 
 /// Spreads blocks of cells onto planes of nodes.
 pub(super) struct Spreader<'a> {
