@@ -6,6 +6,19 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
+__all__ = [
+    "CoreError",
+    "DEBUG_BUILD",
+    "ReceivedPlan",
+    "RegulatoryModel",
+    "__version__",
+    "check_design",
+    "fit_batch",
+    "nearest_neighbors",
+    "sparse_group_lasso",
+    "validation_errors",
+]
+
 __version__: str
 DEBUG_BUILD: bool
 

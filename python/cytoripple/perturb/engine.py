@@ -20,7 +20,7 @@ from cytoripple.perturb.signals import plan_signals
 
 if TYPE_CHECKING:
     from cytoripple._anndata import Tissue
-    from cytoripple.kernels.ligands import Method
+    from cytoripple.kernels.ligands import MethodName
     from cytoripple.kernels.perturb import PropagationRules
     from cytoripple.perturb.betabase import Betabase
     from cytoripple.perturb.bind import BoundModel
@@ -43,7 +43,7 @@ class Options:
     n_propagation: int = 3
     beta_scale_factor: float = 1.0
     beta_cap: float | None = None
-    ligand_method: Method = "auto"
+    ligand_method: MethodName = "auto"
     rtol: float = 1e-6
     threads: int = 0
 
