@@ -294,6 +294,26 @@ def test_many_features_and_targets_agree_with_the_plain_path() -> None:
     assert np.abs(fast[1][:, 5]).max() > 0
 
 
+def test_many_features_with_betas_per_cell_agree_with_the_plain_path() -> None:
+    """More features than one pass holds, next to targets whose betas are shared."""
+    rng = np.random.default_rng(21)
+    n, genes = 120, 320
+
+    def target(gene: int, rows: np.ndarray) -> TargetModel:
+        columns = np.column_stack([np.zeros(300), rng.permutation(genes)[:300], np.full(300, -1)])
+        return TargetModel(gene, rng.normal(0, 0.05, (rows.max() + 1, 301)), columns.astype(np.int64), rows)
+
+    own = [target(gene, rng.permutation(n)) for gene in range(0, 300, 2)]
+    shared = [target(gene, np.where(np.arange(n) < 50, -1, 0)) for gene in range(1, 300, 2)]
+    none = np.zeros(0, dtype=np.int64)
+    case = Case(
+        rng.gamma(2.0, 1.0, (n, genes)), rng.random((n, 2)), own + shared, none, none > 0, none > 0, none
+    )
+    chosen, cells = np.arange(300), everywhere(case, 300)
+    fast = case.perturb(chosen, np.full(300, 1.5), cells, n_propagation=2, rules=RUST)
+    agree(fast, case.perturb(chosen, np.full(300, 1.5), cells, n_propagation=2, rules=RUST, method="plain"))
+
+
 def test_a_requested_value_stays_in_force_under_the_own_rules() -> None:
     """Above the observed range and below the observed minimum alike."""
     case = random_case(16)

@@ -2,7 +2,6 @@
 
 use super::state::{Lanes, State};
 use crate::error::{Error, Result};
-use ndarray::ArrayView2;
 
 /// Received ligands that enter the derivatives of ligand-receptor pairs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,20 +90,22 @@ impl Rules {
     }
 }
 
-/// Smallest and largest simulated value of each gene of `genes`.
+/// Smallest and largest simulated value of each gene that can change.
 pub(crate) fn ranges(
     rule: Clip,
-    expression: ArrayView2<f64>,
+    states: &[State],
     genes: &[usize],
     desired: impl Fn(usize) -> Option<f64>,
 ) -> Vec<(f64, f64)> {
+    let observed = |slot: usize| {
+        let values = states.iter().flat_map(|state| &state.base[slot][..state.n_cells]);
+        values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), &x| (low.min(x), high.max(x)))
+    };
     genes
         .iter()
-        .map(|&gene| {
-            let (low, high) = expression
-                .column(gene)
-                .iter()
-                .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), &x| (low.min(x), high.max(x)));
+        .enumerate()
+        .map(|(slot, &gene)| {
+            let (low, high) = observed(slot);
             match rule {
                 Clip::Observed => (low, high),
                 Clip::ZeroObserved => (0.0, high.max(0.0)),

@@ -1,15 +1,18 @@
-//! Product of the features of a block with the betas its cells share.
+//! Product of the features of a block with the betas of its cells.
 //!
-//! The change of a target is linear in the features of the cell, so a group of cells needs one matrix
-//! product, features x betas, and the derivatives are never formed. Betas are packed once per model, eight
-//! targets per panel, without the lines that are zero for all eight; a step then picks the lines whose
-//! feature is not zero.
+//! The change of a target is linear in the features of the cell, so a group of cells that share their betas
+//! needs one matrix product, features x betas, and the derivatives are never formed. Shared betas are packed
+//! once per model, eight targets per panel, without the lines that are zero for all eight; a step then picks
+//! the lines whose feature is not zero. Targets with betas of their own in every cell take the same features
+//! times one row of betas per cell.
 
-use super::features::{Feature, fill};
-use super::layout::{Layout, WIDTH};
-use super::model::{Target, Term};
-use super::state::State;
+use super::features::{Feature, Reach, fill};
+use super::layout::{Block, Layout, WIDTH};
+use super::model::{RegulatoryModel, Target, Term};
+use super::signals::Signals;
+use super::state::{Lanes, State};
 use crate::gemm::{DEPTH, LANES, Pick, ROWS, Tile, multiply_picked};
+use rayon::prelude::*;
 
 /// Betas of eight targets in one group.
 #[derive(Debug, Clone)]
@@ -20,7 +23,7 @@ pub(crate) struct Panel {
     lines: Vec<[f64; ROWS]>,
 }
 
-/// Lines of a panel that a step uses, chunk of [`DEPTH`] features after chunk.
+/// Lines of a panel, or columns of a target, that a step uses, chunk of [`DEPTH`] features after chunk.
 #[derive(Debug, Clone)]
 pub(crate) struct Picked {
     picks: Vec<Pick>,
@@ -59,68 +62,127 @@ pub(crate) fn pack(
     groups.map(|&cell| shared.chunks(ROWS).map(|eight| panel(cell as usize, eight)).collect()).collect()
 }
 
-/// Lines of every panel whose features are among `active` (ascending positions among the `n` of the model).
-pub(crate) fn pick(panels: &[Panel], active: &[usize], n: usize) -> Vec<Picked> {
-    let mut place = vec![usize::MAX; n];
-    active.iter().enumerate().for_each(|(k, &feature)| place[feature] = k);
-    let chunks = active.len().div_ceil(DEPTH);
-    let of_panel = |panel: &Panel| {
-        let mut picked = Picked { picks: Vec::new(), ends: vec![0; chunks] };
-        for (line, &feature) in panel.features.iter().enumerate() {
-            let k = place[feature as usize];
-            if k != usize::MAX {
-                picked.picks.push(Pick { left: line as u32, right: (k % DEPTH) as u32 });
-                picked.ends[k / DEPTH] = picked.picks.len();
-            }
-        }
-        for chunk in 1..chunks {
-            picked.ends[chunk] = picked.ends[chunk].max(picked.ends[chunk - 1]);
-        }
-        picked
+/// Columns of the targets in `own` with the features they multiply, ascending by feature.
+pub(crate) fn columns(targets: &[Target], own: &[usize], features: &[Term]) -> Vec<Vec<(u32, u32)>> {
+    let of_target = |&t: &usize| {
+        let terms = targets[t].terms.iter().enumerate();
+        let mut columns: Vec<(u32, u32)> = terms
+            .filter_map(|(column, term)| {
+                term.map(|term| (column as u32, features.partition_point(|&f| f < term) as u32))
+            })
+            .collect();
+        columns.sort_unstable_by_key(|&(column, feature)| (feature, column));
+        columns
     };
-    panels.iter().map(of_panel).collect()
+    own.iter().map(of_target).collect()
 }
 
-/// Changes of the shared targets in one block.
+/// What a step multiplies: features that are not zero, and the betas that meet them.
+pub(crate) struct Plan {
+    features: Vec<Feature>,
+    /// Lines of every panel of every group.
+    shared: Vec<Vec<Picked>>,
+    /// Columns of every target with betas of its own.
+    own: Vec<Picked>,
+    scale: f64,
+}
+
+impl Plan {
+    /// Plan of a step in which only the slots of `changed` have a change.
+    pub fn new(model: &RegulatoryModel, reach: &Reach, changed: &[bool], scale: f64) -> Self {
+        let active = reach.active(changed);
+        let mut place = vec![usize::MAX; model.features.len()];
+        active.iter().enumerate().for_each(|(k, &feature)| place[feature] = k);
+        let chunks = active.len().div_ceil(DEPTH);
+        let pick = |entries: &mut dyn Iterator<Item = (u32, u32)>| {
+            let mut picked = Picked { picks: Vec::new(), ends: vec![0; chunks] };
+            for (left, feature) in entries {
+                let k = place[feature as usize];
+                if k != usize::MAX {
+                    picked.picks.push(Pick { left, right: (k % DEPTH) as u32 });
+                    picked.ends[k / DEPTH] = picked.picks.len();
+                }
+            }
+            for chunk in 1..chunks {
+                picked.ends[chunk] = picked.ends[chunk].max(picked.ends[chunk - 1]);
+            }
+            picked
+        };
+        let lines =
+            |panel: &Panel| pick(&mut panel.features.iter().zip(0..).map(|(&feature, line)| (line, feature)));
+        let shared = model.panels.par_iter().map(|panels| panels.iter().map(lines).collect()).collect();
+        let own = model.own_columns.iter().map(|columns| pick(&mut columns.iter().copied())).collect();
+        let features = active.iter().filter_map(|&f| reach.features[f]).collect();
+        Self { features, shared, own, scale }
+    }
+}
+
+impl Picked {
+    fn chunk(&self, chunk: usize) -> &[Pick] {
+        let first = if chunk == 0 { 0 } else { self.ends[chunk - 1] };
+        &self.picks[first..self.ends[chunk]]
+    }
+}
+
+/// Changes of the targets in one block.
 #[derive(Debug, Default)]
 pub(crate) struct Product {
     panels: usize,
     tiles: Vec<Tile>,
+    own: Vec<Lanes>,
     features: Vec<[f64; LANES]>,
 }
 
 impl Product {
-    /// Multiply the active features of a block with the betas of its group.
+    /// Multiply the features of a block with the betas of its cells.
     pub fn compute(
         &mut self,
-        betas: &[Panel],
-        picked: &[Picked],
-        active: &[Feature],
+        model: &RegulatoryModel,
+        block: &Block,
+        plan: &Plan,
         state: &State,
-        scale: f64,
+        signals: &Signals<'_>,
     ) {
+        let (betas, picked) = (&model.panels[block.group], &plan.shared[block.group]);
         self.panels = state.n_cells.div_ceil(LANES);
         self.tiles.clear();
         self.tiles.resize(betas.len() * self.panels, [[0.0; LANES]; ROWS]);
+        self.own.clear();
+        self.own.resize(model.own.len(), [0.0; WIDTH]);
         self.features.resize(WIDTH / LANES * DEPTH, [0.0; LANES]);
-        for (chunk, features) in active.chunks(DEPTH).enumerate() {
-            fill(features, state, scale, self.panels, &mut self.features);
+        for (chunk, features) in plan.features.chunks(DEPTH).enumerate() {
+            fill(features, state, signals, plan.scale, self.panels, &mut self.features);
             for (p, (panel, picked)) in betas.iter().zip(picked).enumerate() {
-                let first = if chunk == 0 { 0 } else { picked.ends[chunk - 1] };
-                let picks = &picked.picks[first..picked.ends[chunk]];
                 for cells in 0..self.panels {
                     let right = &self.features[cells * DEPTH..][..DEPTH];
-                    multiply_picked(&panel.lines, right, picks, &mut self.tiles[p * self.panels + cells]);
+                    let tile = &mut self.tiles[p * self.panels + cells];
+                    multiply_picked(&panel.lines, right, picked.chunk(chunk), tile);
+                }
+            }
+            for ((&t, picked), out) in model.own.iter().zip(&plan.own).zip(&mut self.own) {
+                for (lane, &cell) in block.cells.iter().enumerate() {
+                    let (betas, values) =
+                        (model.betas_at(t, cell as usize), &self.features[lane / LANES * DEPTH..]);
+                    if !betas.is_empty() {
+                        let product =
+                            |p: &Pick| betas[p.left as usize] * values[p.right as usize][lane % LANES];
+                        out[lane] += picked.chunk(chunk).iter().map(product).sum::<f64>();
+                    }
                 }
             }
         }
     }
 
-    /// Write the changes of the `i`-th shared target.
-    pub fn read(&self, i: usize, out: &mut [f64; WIDTH]) {
-        let (chunks, _) = out.as_chunks_mut::<LANES>();
-        for (panel, lanes) in chunks.iter_mut().enumerate().take(self.panels) {
-            *lanes = self.tiles[i / ROWS * self.panels + panel][i % ROWS];
+    /// Hand the changes of every target to `write(target, lanes)`.
+    pub fn read(&self, model: &RegulatoryModel, mut write: impl FnMut(usize, &Lanes)) {
+        for (i, &t) in model.shared.iter().enumerate() {
+            let mut lanes = [0.0; WIDTH];
+            let (chunks, _) = lanes.as_chunks_mut::<LANES>();
+            for (panel, out) in chunks.iter_mut().enumerate().take(self.panels) {
+                *out = self.tiles[i / ROWS * self.panels + panel][i % ROWS];
+            }
+            write(t, &lanes);
         }
+        model.own.iter().zip(&self.own).for_each(|(&t, lanes)| write(t, lanes));
     }
 }

@@ -6,8 +6,11 @@
 
 use super::layout::WIDTH;
 use super::model::{RegulatoryModel, Term};
-use super::state::State;
+use super::signals::Signals;
+use super::state::{Lanes, State};
 use crate::gemm::{DEPTH, LANES};
+use crate::simd::fma;
+use crate::widest;
 
 /// No position on a compact axis.
 const NONE: u32 = u32::MAX;
@@ -121,9 +124,35 @@ fn members(term: Term) -> Option<(usize, usize, bool)> {
 }
 
 /// Values of a chunk of features in a block, one panel of [`LANES`] cells after the other, each [`DEPTH`] lines.
-pub(crate) fn fill(features: &[Feature], state: &State, scale: f64, panels: usize, out: &mut [[f64; LANES]]) {
+pub(crate) fn fill(
+    features: &[Feature],
+    state: &State,
+    signals: &Signals<'_>,
+    scale: f64,
+    panels: usize,
+    out: &mut [[f64; LANES]],
+) {
+    let mut product = [0.0; WIDTH];
     for (k, feature) in features.iter().enumerate() {
-        let values = value(*feature, state, scale);
+        let values = match *feature {
+            Feature::Change { slot } => state.change(slot, signals),
+            Feature::Product { level, partner, ligand, receptor } => {
+                let level = &state.levels[level];
+                let partner = partner.map(|(place, slot)| {
+                    let table = if receptor { &state.lr[place] } else { &state.tfl[place] };
+                    (table, state.change(slot, signals))
+                });
+                multiply(
+                    level,
+                    partner,
+                    ligand.map(|slot| state.change(slot, signals)),
+                    receptor,
+                    scale,
+                    &mut product,
+                );
+                &product
+            }
+        };
         let (chunks, _) = values.as_chunks::<LANES>();
         for (panel, lanes) in chunks.iter().enumerate().take(panels) {
             out[panel * DEPTH + k] = *lanes;
@@ -131,26 +160,28 @@ pub(crate) fn fill(features: &[Feature], state: &State, scale: f64, panels: usiz
     }
 }
 
-fn value(feature: Feature, state: &State, scale: f64) -> [f64; WIDTH] {
-    let (level, partner, ligand, receptor) = match feature {
-        Feature::Change { slot } => return state.swapped[slot],
-        Feature::Product { level, partner, ligand, receptor } => {
-            (&state.levels[level], partner, ligand, receptor)
+widest! {
+    fn multiply(
+        level: &Lanes,
+        partner: Option<(&Lanes, &Lanes)>,
+        ligand: Option<&Lanes>,
+        receptor: bool,
+        scale: f64,
+        out: &mut Lanes,
+    ) {
+        match partner {
+            None => out.fill(0.0),
+            Some((table, change)) => {
+                for lane in 0..WIDTH {
+                    let counts = !receptor || level[lane] > 0.0;
+                    out[lane] = if counts { table[lane] * change[lane] * scale } else { 0.0 };
+                }
+            }
         }
-    };
-    let mut out = [0.0; WIDTH];
-    if let Some((place, slot)) = partner {
-        let (table, change) =
-            (if receptor { &state.lr[place] } else { &state.tfl[place] }, &state.swapped[slot]);
-        for lane in 0..WIDTH {
-            let counts = !receptor || level[lane] > 0.0;
-            out[lane] = if counts { table[lane] * change[lane] } else { 0.0 };
+        if let Some(change) = ligand {
+            for lane in 0..WIDTH {
+                out[lane] = fma::<FMA>(level[lane] * scale, change[lane], out[lane]);
+            }
         }
     }
-    if let Some(slot) = ligand {
-        for lane in 0..WIDTH {
-            out[lane] += level[lane] * state.swapped[slot][lane];
-        }
-    }
-    out.map(|v| v * scale)
 }

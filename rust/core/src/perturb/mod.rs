@@ -25,13 +25,13 @@ use crate::check;
 use crate::error::{Error, Result};
 use crate::splash::Slope;
 use crate::watch::Watch;
-use contract::{Picked, Product};
-use features::{Feature, Reach};
+use contract::{Plan, Product};
+use features::Reach;
 use layout::WIDTH;
-use ndarray::{Array2, ArrayView2, Axis};
+use ndarray::{Array2, ArrayView2, Axis, ShapeBuilder};
 use rayon::prelude::*;
 use signals::Signals;
-use state::State;
+use state::{Lanes, State};
 
 /// What is perturbed where. All arrays have one row per cell.
 #[derive(Debug, Clone)]
@@ -88,7 +88,7 @@ pub fn perturb(
     let mut states: Vec<State> =
         blocks.par_iter().map(|b| State::new(b, &reach, request, &options, &signals)).collect();
     let desired = |gene| request.targets.iter().position(|&t| t == gene).map(|j| request.desired[j]);
-    let ranges = bounds::ranges(options.rules.clip, request.expression, &reach.moving.members, desired);
+    let ranges = bounds::ranges(options.rules.clip, &states, &reach.moving.members, desired);
     for _ in 0..options.n_propagation {
         signals.update(&states, &model.layout.places, &watched)?;
         step(model, &reach, &options, &signals, &ranges, &mut states, &watched)?;
@@ -110,7 +110,8 @@ fn check_request(model: &RegulatoryModel, request: &Request<'_>) -> Result<()> {
     }
     model::distinct("targets", request.targets.iter().map(|&t| t as i64), model.n_genes())?;
     check::finite_vector("desired", request.desired.as_slice().into())?;
-    check::finite("expression", request.expression)
+    let sums = request.expression.axis_iter(Axis(0)).into_par_iter().all(|row| row.sum().is_finite());
+    if sums { Ok(()) } else { check::finite("expression", request.expression) }
 }
 
 /// One propagation step of all blocks.
@@ -125,37 +126,31 @@ fn step(
 ) -> Result<()> {
     let blocks = &model.layout.blocks;
     let changed: Vec<Vec<bool>> =
-        states.par_iter_mut().zip(blocks).map(|(state, block)| state.swap(block, signals)).collect();
+        states.par_iter_mut().zip(blocks).map(|(state, block)| state.sense(block, signals)).collect();
     let anywhere: Vec<bool> =
         (0..reach.moving.members.len()).map(|slot| changed.iter().any(|c| c[slot])).collect();
-    let active = reach.active(&anywhere);
-    let features: Vec<Feature> = active.iter().filter_map(|&f| reach.features[f]).collect();
-    let picked: Vec<Vec<Picked>> =
-        model.panels.par_iter().map(|panels| contract::pick(panels, &active, model.features.len())).collect();
+    let plan = Plan::new(model, reach, &anywhere, options.slope.scale);
     let work = (states.par_iter_mut(), blocks, &changed);
     work.into_par_iter().try_for_each_init(
         || (Product::default(), plain::Scratch::new(model)),
         |(product, scratch), (state, block, changed)| {
             let mut next = vec![[0.0; WIDTH]; state.delta.len()];
+            let mut write = |t: usize, lanes: &Lanes| {
+                reach.moving.place(model.targets[t].gene).into_iter().for_each(|slot| next[slot] = *lanes);
+            };
+            let slope = &options.slope;
+            if changed.contains(&true) && !options.plain {
+                product.compute(model, block, &plan, state, signals);
+                product.read(model, &mut write);
+            }
             if changed.contains(&true) {
-                let shared = !options.plain;
-                if shared {
-                    let (betas, picked) = (&model.panels[block.group], &picked[block.group]);
-                    product.compute(betas, picked, &features, state, options.slope.scale);
-                    for (i, &t) in model.shared.iter().enumerate() {
-                        reach
-                            .moving
-                            .place(model.targets[t].gene)
-                            .into_iter()
-                            .for_each(|s| product.read(i, &mut next[s]));
-                    }
-                }
-                let targets = plain_targets(model, block, reach, state, options, scratch);
+                let targets = match options.plain {
+                    true => (0..model.targets.len()).collect(),
+                    false => plain::may_bind(model, &block.cells, reach, state, signals, slope, scratch),
+                };
                 let found =
-                    plain::contract(model, &targets, &block.cells, reach, state, &options.slope, scratch);
-                for (&t, lanes) in targets.iter().zip(found) {
-                    reach.moving.place(model.targets[t].gene).into_iter().for_each(|s| next[s] = lanes);
-                }
+                    plain::contract(model, &targets, &block.cells, reach, state, signals, slope, scratch);
+                targets.iter().zip(&found).for_each(|(&t, lanes)| write(t, lanes));
             }
             state.follow(block, reach, options, signals);
             state.delta = next;
@@ -165,50 +160,35 @@ fn step(
     )
 }
 
-/// Targets of a block that the matrix product cannot serve.
-fn plain_targets(
-    model: &RegulatoryModel,
-    block: &layout::Block,
-    reach: &Reach,
-    state: &State,
-    options: &Options,
-    scratch: &mut plain::Scratch,
-) -> Vec<usize> {
-    if options.plain {
-        return (0..model.targets.len()).collect();
-    }
-    let mut targets =
-        plain::may_bind(model, &model.shared, block.cells[0], reach, state, &options.slope, scratch);
-    targets.extend((0..model.targets.len()).filter(|t| model.shared.binary_search(t).is_err()));
-    targets
-}
-
 /// Simulated expression and change on the full gene axis.
+///
+/// The change is stored column by column: the columns that cannot change are never touched, which spares
+/// the operating system most of its pages.
 fn result(
     model: &RegulatoryModel,
     reach: &Reach,
     request: &Request<'_>,
     states: &[State],
 ) -> (Array2<f64>, Array2<f64>) {
-    let (mut simulated, mut delta) =
-        (Array2::zeros(request.expression.raw_dim()), Array2::zeros(request.expression.raw_dim()));
-    let rows = (
-        simulated.axis_iter_mut(Axis(0)),
-        delta.axis_iter_mut(Axis(0)),
-        request.expression.axis_iter(Axis(0)),
-    );
+    let mut simulated = Array2::zeros(request.expression.raw_dim());
+    let mut delta = Array2::zeros(request.expression.raw_dim().f());
     let places = &model.layout.places;
-    rows.into_par_iter().enumerate().for_each(|(cell, (mut simulated, mut delta, observed))| {
+    let rows = (simulated.axis_iter_mut(Axis(0)), request.expression.axis_iter(Axis(0)), places);
+    rows.into_par_iter().enumerate().for_each(|(cell, (mut simulated, observed, &(block, lane)))| {
         simulated.assign(&observed);
-        let (state, lane) = (&states[places[cell].0 as usize], places[cell].1 as usize);
         for (slot, &gene) in reach.moving.members.iter().enumerate() {
-            delta[gene] = state.delta[slot][lane];
-            simulated[gene] = state.simulated(slot, lane);
+            simulated[gene] = states[block as usize].simulated(slot, lane as usize);
         }
         for (j, &gene) in request.targets.iter().enumerate() {
             if request.cells[[cell, j]] {
                 simulated[gene] = request.desired[j];
             }
+        }
+    });
+    delta.axis_iter_mut(Axis(1)).into_par_iter().enumerate().for_each(|(gene, mut column)| {
+        let Some(slot) = reach.moving.place(gene) else { return };
+        for (value, &(block, lane)) in column.iter_mut().zip(places) {
+            *value = states[block as usize].delta[slot][lane as usize];
         }
     });
     (simulated, delta)

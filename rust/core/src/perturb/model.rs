@@ -7,7 +7,7 @@ use crate::check;
 use crate::error::{Error, Result};
 use crate::splash::Derivatives;
 use ndarray::{Array2, ArrayView2, s};
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 /// What a coefficient multiplies. Genes and ligands are positions on their axes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -73,6 +73,10 @@ pub struct RegulatoryModel {
     pub(crate) shared: Vec<usize>,
     /// Betas of the shared targets: group by group, [`crate::gemm::ROWS`] targets per panel.
     pub(crate) panels: Vec<Vec<Panel>>,
+    /// Targets whose betas differ within a group.
+    pub(crate) own: Vec<usize>,
+    /// Their columns with the features they multiply.
+    pub(crate) own_columns: Vec<Vec<(u32, u32)>>,
 }
 
 impl RegulatoryModel {
@@ -112,12 +116,25 @@ impl RegulatoryModel {
         targets: Vec<Target>,
     ) -> Self {
         let (layout, grouped) = Layout::new(n_cells, &maps);
-        let places: BTreeMap<Term, u32> =
-            targets.iter().flat_map(|t| t.terms.iter().flatten().map(|&t| (t, 0))).collect();
-        let features: Vec<Term> = places.into_keys().collect();
-        let shared: Vec<usize> = (0..targets.len()).filter(|&t| grouped[targets[t].map]).collect();
+        let terms: BTreeSet<Term> = targets.iter().flat_map(|t| t.terms.iter().flatten().copied()).collect();
+        let features: Vec<Term> = terms.into_iter().collect();
+        let (shared, own): (Vec<usize>, Vec<usize>) =
+            (0..targets.len()).partition(|&t| grouped[targets[t].map]);
         let panels = contract::pack(&targets, &shared, &features, &layout, &maps);
-        Self { n_cells, n_genes, ligand_genes, targets, maps, features, layout, shared, panels }
+        let own_columns = contract::columns(&targets, &own, &features);
+        Self {
+            n_cells,
+            n_genes,
+            ligand_genes,
+            targets,
+            maps,
+            features,
+            layout,
+            shared,
+            panels,
+            own,
+            own_columns,
+        }
     }
 
     /// The same models with the coefficient of every TF outside the list of its target set to zero.

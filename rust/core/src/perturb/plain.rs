@@ -1,11 +1,11 @@
 //! Plain path: the derivatives of one target in one cell times the changes, summed on the spot.
 //!
-//! Used where betas differ from cell to cell, where the cap on a derivative may bind, and as the oracle of
-//! the matrix product.
+//! Used where the cap on a derivative may bind, and as the oracle of the product.
 
 use super::features::Reach;
 use super::layout::WIDTH;
 use super::model::RegulatoryModel;
+use super::signals::Signals;
 use super::state::{Lanes, State};
 use crate::splash::{Cell, Slope};
 
@@ -25,12 +25,14 @@ impl Scratch {
     }
 
     /// Reduce every lane of a block to one number per gene and ligand.
-    fn load(&mut self, reach: &Reach, state: &State, reduce: impl Fn(&Lanes) -> f64) {
+    fn load(&mut self, reach: &Reach, state: &State, signals: &Signals<'_>, reduce: impl Fn(&Lanes) -> f64) {
         let put = |out: &mut Vec<f64>, members: &[usize], rows: &[Lanes]| {
             members.iter().zip(rows).for_each(|(&member, lanes)| out[member] = reduce(lanes));
         };
         put(&mut self.levels, &reach.levels.members, &state.levels);
-        put(&mut self.changes, &reach.moving.members, &state.swapped);
+        for (slot, &gene) in reach.moving.members.iter().enumerate() {
+            self.changes[gene] = reduce(state.change(slot, signals));
+        }
         put(&mut self.received, &reach.lr.members, &state.lr);
         put(&mut self.received_tfl, &reach.tfl.members, &state.tfl);
     }
@@ -47,12 +49,16 @@ pub(crate) fn contract(
     cells: &[u32],
     reach: &Reach,
     state: &State,
+    signals: &Signals<'_>,
     slope: &Slope,
     scratch: &mut Scratch,
 ) -> Vec<Lanes> {
     let mut out = vec![[0.0; WIDTH]; targets.len()];
+    if targets.is_empty() {
+        return out;
+    }
     for (lane, &cell) in cells.iter().enumerate() {
-        scratch.load(reach, state, |lanes| lanes[lane]);
+        scratch.load(reach, state, signals, |lanes| lanes[lane]);
         for (&t, out) in targets.iter().zip(&mut out) {
             let betas = model.betas_at(t, cell as usize);
             if betas.is_empty() {
@@ -68,32 +74,39 @@ pub(crate) fn contract(
     out
 }
 
-/// Targets among `targets` of which a derivative may exceed the cap in some cell of a block.
+/// Targets of which a derivative may exceed the cap in some cell of a block.
 ///
-/// The sizes of the terms are bounded by the largest expression and received amount of the block.
+/// Derivatives are bounded by the largest expression, received amount and betas of the block. Only those with
+/// respect to genes that can change count.
 pub(crate) fn may_bind(
     model: &RegulatoryModel,
-    targets: &[usize],
-    cell: u32,
+    cells: &[u32],
     reach: &Reach,
     state: &State,
+    signals: &Signals<'_>,
     slope: &Slope,
     scratch: &mut Scratch,
 ) -> Vec<usize> {
     let Some(cap) = slope.cap else { return Vec::new() };
-    scratch.load(reach, state, |lanes| lanes.iter().fold(0.0, |m: f64, v| m.max(v.abs())));
+    scratch.load(reach, state, signals, |lanes| lanes.iter().fold(0.0, |m: f64, v| m.max(v.abs())));
     let bound = Slope { scale: slope.scale.abs(), cap: None };
     let binds = |&t: &usize| {
-        let sizes: Vec<f64> = model.betas_at(t, cell as usize).iter().map(|b| b.abs()).collect();
-        let mut largest = 0.0f64;
-        if !sizes.is_empty() {
-            model.targets()[t].derivatives.evaluate(&sizes, scratch.cell(), &bound, |gene, derivative| {
-                if reach.moving.place(gene).is_some() {
-                    largest = largest.max(derivative);
-                }
-            });
+        let shared = model.shared.binary_search(&t).is_ok();
+        let mut sizes = vec![0.0f64; model.targets()[t].terms.len()];
+        for &cell in if shared { &cells[..1] } else { cells } {
+            sizes
+                .iter_mut()
+                .zip(model.betas_at(t, cell as usize))
+                .for_each(|(size, b)| *size = size.max(b.abs()));
         }
+        let mut largest = 0.0f64;
+        model.targets()[t].derivatives.evaluate(&sizes, scratch.cell(), &bound, |gene, derivative| {
+            if reach.moving.place(gene).is_some() {
+                largest = largest.max(derivative);
+            }
+        });
+        // the bound and the derivatives themselves are rounded
         largest > cap * (1.0 - 1e-9)
     };
-    targets.iter().copied().filter(binds).collect()
+    (0..model.targets().len()).filter(binds).collect()
 }

@@ -96,12 +96,15 @@ impl Ligands<'_> {
 /// Received ligands of the unperturbed tissue and how they have changed since. All tables: cells x ligands.
 pub(crate) struct Signals<'a> {
     ligands: &'a Ligands<'a>,
-    lr: Array2<f64>,
+    /// Table of the ligand-receptor pairs where a mask makes it differ from the other.
+    lr: Option<Array2<f64>>,
     tfl: Array2<f64>,
     /// Change of the received amount since the baseline.
     pub change: Array2<f64>,
     /// Ligands whose gene can change, with the slot of the gene.
     pub moving: Vec<(usize, usize)>,
+    /// Position in `moving` of every gene that can change.
+    pub sensed_at: Vec<Option<usize>>,
     first: Array2<f64>,
     last: Array2<f64>,
     open: Option<Array2<f64>>,
@@ -135,7 +138,7 @@ impl<'a> Signals<'a> {
             expression.select(Axis(1), &genes).mapv_into(|x| filtered(x, min_expression))
         };
         let shape = (expression.nrows(), model.n_ligands());
-        let (mut lr, mut tfl) = (Array2::zeros(shape), Array2::zeros(shape));
+        let mut tfl = Array2::zeros(shape);
         ligands.receive(&needed, &senders(&needed), &mut tfl, watch)?;
         let opened = |list: &[usize]| {
             let gene = |k: usize| model.ligand_genes[list[k]];
@@ -143,29 +146,36 @@ impl<'a> Signals<'a> {
                 Array2::from_shape_fn((shape.0, list.len()), |(i, k)| f64::from(u8::from(m[[i, gene(k)]])))
             })
         };
-        match opened(&needed) {
-            None => lr.assign(&tfl),
-            Some(open) => ligands.receive(&needed, &(senders(&needed) * open), &mut lr, watch)?,
-        }
+        let lr = match opened(&needed) {
+            None => None,
+            Some(open) => {
+                let mut lr = Array2::zeros(shape);
+                ligands.receive(&needed, &(senders(&needed) * open), &mut lr, watch)?;
+                Some(lr)
+            }
+        };
         let movers: Vec<usize> = moving.iter().map(|m| m.0).collect();
         let first = senders(&movers);
         let (last, open) = (first.clone(), opened(&movers));
-        Ok(Self { ligands, lr, tfl, change: Array2::zeros(shape), moving, first, last, open, min_expression })
+        let mut sensed_at = vec![None; reach.moving.members.len()];
+        moving.iter().enumerate().for_each(|(place, &(_, slot))| sensed_at[slot] = Some(place));
+        let change = Array2::zeros(shape);
+        Ok(Self { ligands, lr, tfl, change, moving, sensed_at, first, last, open, min_expression })
     }
 
     /// Received amount at baseline: of the table in which the ligand acts, the larger where it acts in both.
     fn baseline(&self, cell: usize, ligand: usize) -> f64 {
         match (self.ligands.lr[ligand], self.ligands.tfl[ligand]) {
-            (true, true) => self.lr[[cell, ligand]].max(self.tfl[[cell, ligand]]),
-            (true, false) => self.lr[[cell, ligand]],
-            (false, true) => self.tfl[[cell, ligand]],
-            (false, false) => 0.0,
+            (true, true) => self.lr_table(cell, ligand).max(self.tfl_table(cell, ligand)),
+            (true, false) => self.lr_table(cell, ligand),
+            (false, _) => self.tfl_table(cell, ligand),
         }
     }
 
     /// Received amount of the ligand-receptor table at baseline.
     pub fn lr_table(&self, cell: usize, ligand: usize) -> f64 {
-        if self.ligands.lr[ligand] { self.lr[[cell, ligand]] } else { 0.0 }
+        let table = self.lr.as_ref().unwrap_or(&self.tfl);
+        if self.ligands.lr[ligand] { table[[cell, ligand]] } else { 0.0 }
     }
 
     /// Received amount of the TF-ligand table at baseline.
@@ -220,7 +230,8 @@ impl<'a> Signals<'a> {
         match (acts, lr) {
             ((false, false), _) => 0.0,
             ((true, true), Some(lr)) => {
-                (self.lr[at] + lr[at]).max(self.tfl[at] + tfl[at]) - self.baseline(cell, ligand)
+                let (lr, tfl) = (self.lr_table(cell, ligand) + lr[at], self.tfl[at] + tfl[at]);
+                lr.max(tfl) - self.baseline(cell, ligand)
             }
             ((true, false), Some(lr)) => lr[at],
             _ => tfl[at],

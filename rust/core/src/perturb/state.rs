@@ -6,6 +6,7 @@ use super::layout::{Block, WIDTH};
 use super::signals::Signals;
 use super::{Options, Request};
 use crate::splash::filtered;
+use ndarray::ArrayView2;
 
 /// One value per cell of a block; lanes beyond the last cell stay 0.
 pub(crate) type Lanes = [f64; WIDTH];
@@ -19,8 +20,8 @@ pub(crate) struct State {
     pub base: Vec<Lanes>,
     /// Their change.
     pub delta: Vec<Lanes>,
-    /// Their change as the model sees it: received change for ligands.
-    pub swapped: Vec<Lanes>,
+    /// Change of what is received of the ligands among them.
+    pub sensed: Vec<Lanes>,
     /// Filtered, masked expression of the state one step before.
     pub levels: Vec<Lanes>,
     /// Received ligands of ligand-receptor terms.
@@ -47,12 +48,11 @@ impl State {
             lanes.iter_mut().zip(&block.cells).for_each(|(out, &cell)| *out = value(cell as usize));
             lanes
         };
-        let observed = |&gene: &usize| gather(&|cell| request.expression[[cell, gene]]);
         let open: Vec<Lanes> = request.mask.map_or_else(Vec::new, |mask| {
             let factor = |gene: usize| gather(&|cell| f64::from(u8::from(mask[[cell, gene]])));
             reach.levels.members.iter().map(|&gene| factor(gene)).collect()
         });
-        let base: Vec<Lanes> = reach.moving.members.iter().map(observed).collect();
+        let base = transposed(request.expression, &block.cells, &reach.moving.members);
         let mut delta = vec![[0.0; WIDTH]; base.len()];
         let mut pinned = Vec::new();
         for (j, &gene) in request.targets.iter().enumerate() {
@@ -67,7 +67,7 @@ impl State {
             }
             pinned.push(Pinned { slot, change, held });
         }
-        let mut levels: Vec<Lanes> = reach.levels.members.iter().map(observed).collect();
+        let mut levels = transposed(request.expression, &block.cells, &reach.levels.members);
         levels.iter_mut().flatten().for_each(|x| *x = filtered(*x, options.rules.min_expression));
         close(&mut levels, &open);
         let source = |cell, ligand| match options.rules.lr_source {
@@ -76,8 +76,8 @@ impl State {
         };
         let lr = reach.lr.members.iter().map(|&ligand| gather(&|cell| source(cell, ligand))).collect();
         let tfl = reach.tfl.members.iter().map(|&l| gather(&|cell| signals.tfl_table(cell, l))).collect();
-        let swapped = delta.clone();
-        Self { n_cells: block.cells.len(), base, delta, swapped, levels, lr, tfl, pinned, open }
+        let sensed = vec![[0.0; WIDTH]; signals.moving.len()];
+        Self { n_cells: block.cells.len(), base, delta, sensed, levels, lr, tfl, pinned, open }
     }
 
     /// Simulated expression of a gene that can change.
@@ -85,15 +85,22 @@ impl State {
         self.base[slot][lane] + self.delta[slot][lane]
     }
 
-    /// Take over the changes, those of ligands as received; tells which genes have a change in the block.
-    pub fn swap(&mut self, block: &Block, signals: &Signals<'_>) -> Vec<bool> {
-        self.swapped.copy_from_slice(&self.delta);
-        for &(ligand, slot) in &signals.moving {
-            for (lane, &cell) in block.cells.iter().enumerate() {
-                self.swapped[slot][lane] = signals.change[[cell as usize, ligand]];
+    /// Take over the received changes; tells which genes have a change in the block as the model sees it.
+    pub fn sense(&mut self, block: &Block, signals: &Signals<'_>) -> Vec<bool> {
+        for (lanes, &(ligand, _)) in self.sensed.iter_mut().zip(&signals.moving) {
+            for (lane, &cell) in lanes.iter_mut().zip(&block.cells) {
+                *lane = signals.change[[cell as usize, ligand]];
             }
         }
-        self.swapped.iter().map(|lanes| lanes.iter().any(|&d| d != 0.0)).collect()
+        (0..self.delta.len()).map(|slot| self.change(slot, signals).iter().any(|&d| d != 0.0)).collect()
+    }
+
+    /// Change of a gene as the model sees it: what is received of a ligand, else its own.
+    pub fn change(&self, slot: usize, signals: &Signals<'_>) -> &Lanes {
+        match signals.sensed_at[slot] {
+            Some(place) => &self.sensed[place],
+            None => &self.delta[slot],
+        }
     }
 
     /// Move what the derivatives depend on to the current state, before the changes of the next one are set.
@@ -115,6 +122,21 @@ impl State {
             }
         }
     }
+}
+
+/// Lanes of some columns of a table, cell by cell in small groups so that both sides are read in order.
+fn transposed(table: ArrayView2<f64>, cells: &[u32], columns: &[usize]) -> Vec<Lanes> {
+    const GROUP: usize = 8;
+    let mut out = vec![[0.0; WIDTH]; columns.len()];
+    for (group, cells) in cells.chunks(GROUP).enumerate() {
+        let mut rows = [table.row(cells[0] as usize); GROUP];
+        rows.iter_mut().zip(cells).for_each(|(row, &cell)| *row = table.row(cell as usize));
+        for (lanes, &column) in out.iter_mut().zip(columns) {
+            let lanes = &mut lanes[group * GROUP..][..cells.len()];
+            lanes.iter_mut().zip(&rows).for_each(|(lane, row)| *lane = row[column]);
+        }
+    }
+    out
 }
 
 fn close(levels: &mut [Lanes], open: &[Lanes]) {
