@@ -33,7 +33,9 @@ def settings(folder: Path) -> dict[str, Any]:
     return dict(json.loads((folder / "settings.json").read_text()))
 
 
-def mask(folder: Path, genes: list[str], ligands: list[str], like: NDArray[np.float64]) -> NDArray[np.float64]:
+def mask(
+    folder: Path, genes: list[str], ligands: list[str], like: NDArray[np.float64]
+) -> NDArray[np.float64]:
     """Threshold mask per ligand; a gene missing from the file is masked in a direct call."""
     with (folder / "thresholds.csv").open() as file:
         header, *lines = list(csv.reader(file))

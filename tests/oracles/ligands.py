@@ -37,7 +37,9 @@ def anchors(xy: Array, ligands: Array, radius: float, factor: float) -> Array:
     nx, ny = np.ceil((high - low) / h).astype(int) + 1
     if nx * ny >= len(xy):
         return received(xy, ligands, "gaussian", radius)
-    grid = np.stack(np.meshgrid(low[0] + np.arange(nx) * h, low[1] + np.arange(ny) * h), axis=-1).reshape(-1, 2)
+    grid = np.stack(np.meshgrid(low[0] + np.arange(nx) * h, low[1] + np.arange(ny) * h), axis=-1).reshape(
+        -1, 2
+    )
     values = gaussian(distances(grid, xy), radius) @ ligands / len(xy)
     u = (xy - low) / h
     a, f = np.floor(u).astype(int), u - np.floor(u)

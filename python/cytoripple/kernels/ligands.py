@@ -3,46 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Literal, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cytoripple import _core
-from cytoripple._errors import InputError, did_you_mean
+from cytoripple._errors import InputError
 from cytoripple._progress import Progress
-from cytoripple.kernels import _check
+from cytoripple.kernels import _check, _received
+from cytoripple.kernels._received import KernelName, MethodName, Verification
 
-Kernel = Literal["gaussian", "gaussian_truncated", "gaussian_cutoff"]
-Method = Literal["auto", "direct", "mesh", "anchors"]
-
-KERNELS: tuple[Kernel, ...] = ("gaussian", "gaussian_truncated", "gaussian_cutoff")
-METHODS: tuple[Method, ...] = ("auto", "direct", "mesh", "anchors")
-
-#: Smallest weight of the truncated kernel, at its edge.
-EDGE_WEIGHT = 0.001
+__all__ = ["KernelName", "MethodName", "ReceivedPlan", "Verification", "received_ligands"]
 
 _STAGE = "received ligands"
-
-
-@dataclass(frozen=True)
-class Verification:
-    """Comparison of some rows with the exact sum.
-
-    Attributes
-    ----------
-    max_abs_error
-        Largest absolute difference.
-    max_rel_error
-        Largest difference relative to the largest received value of the same ligand.
-    rows
-        The cells compared.
-    """
-
-    max_abs_error: float
-    max_rel_error: float
-    rows: NDArray[np.int64]
 
 
 class ReceivedPlan:
@@ -83,8 +57,8 @@ class ReceivedPlan:
         xy: ArrayLike,
         *,
         radius: float,
-        kernel: Kernel = "gaussian",
-        method: Method = "auto",
+        kernel: KernelName = "gaussian",
+        method: MethodName = "auto",
         rtol: float = 1e-6,
         factor: float = 0.5,
         cutoff: float | None = None,
@@ -92,8 +66,10 @@ class ReceivedPlan:
         n_ligands: int = 50,
         threads: int = 0,
     ) -> None:
-        points = _coordinates(xy)
-        _check_choices(kernel, method, rtol=rtol, factor=factor, cutoff=cutoff, dimensions=points.shape[1])
+        points = _received.coordinates(xy)
+        _received.check_choices(
+            kernel, method, rtol=rtol, factor=factor, cutoff=cutoff, dimensions=points.shape[1]
+        )
         groups = None if samples is None else _check.integers("samples", samples, length=len(points))
         try:
             self._native = _core.ReceivedPlan(
@@ -106,7 +82,7 @@ class ReceivedPlan:
                 cutoff=None if cutoff is None else float(cutoff),
                 samples=groups,
                 n_ligands=n_ligands,
-                threads=_threads(threads),
+                threads=_received.thread_count(threads),
             )
         except ValueError as error:
             raise InputError(str(error)) from error
@@ -123,7 +99,7 @@ class ReceivedPlan:
 
     @property
     def method(self) -> str:
-        """Method in use: ``"mesh"`` as soon as it handles some of the cells, never ``"auto"``."""
+        """MethodName in use: ``"mesh"`` as soon as it handles some of the cells, never ``"auto"``."""
         return self._native.method
 
     @property
@@ -164,7 +140,10 @@ class ReceivedPlan:
             )
         try:
             return self._native.apply(
-                values, scale=float(scale), threads=_threads(threads), progress=_callback(progress)
+                values,
+                scale=float(scale),
+                threads=_received.thread_count(threads),
+                progress=_callback(progress),
             )
         except ValueError as error:
             raise InputError(str(error)) from error
@@ -176,8 +155,8 @@ def received_ligands(
     ligands: ArrayLike,
     *,
     radius: ArrayLike,
-    kernel: Kernel = ...,
-    method: Method = ...,
+    kernel: KernelName = ...,
+    method: MethodName = ...,
     rtol: float = ...,
     scale: float = ...,
     factor: float = ...,
@@ -193,8 +172,8 @@ def received_ligands(
     ligands: ArrayLike,
     *,
     radius: ArrayLike,
-    kernel: Kernel = ...,
-    method: Method = ...,
+    kernel: KernelName = ...,
+    method: MethodName = ...,
     rtol: float = ...,
     scale: float = ...,
     factor: float = ...,
@@ -203,7 +182,7 @@ def received_ligands(
     samples: ArrayLike | None = ...,
     verify: int,
     progress: Progress | None = ...,
-) -> tuple[NDArray[np.float64], Verification]: ...
+) -> NDArray[np.float64] | tuple[NDArray[np.float64], Verification]: ...
 
 
 def received_ligands(
@@ -211,8 +190,8 @@ def received_ligands(
     ligands: ArrayLike,
     *,
     radius: ArrayLike,
-    kernel: Kernel = "gaussian",
-    method: Method = "auto",
+    kernel: KernelName = "gaussian",
+    method: MethodName = "auto",
     rtol: float = 1e-6,
     scale: float = 1.0,
     factor: float = 0.5,
@@ -289,15 +268,15 @@ def received_ligands(
     array([[0.5  ],
            [0.303]])
     """
-    points = _coordinates(xy)
+    points = _received.coordinates(xy)
     values = _check.real("ligands", ligands, ndim=2, finite=False)
     if len(values) != len(points):
         raise InputError(
             f"ligands has {len(values)} rows but xy has {len(points)}: "
             "both need one row per cell, in the same order"
         )
-    radii = _radii(radius, values.shape[1])
-    cells = _verified_rows(verify, len(points))
+    radii = _received.radius_per_ligand(radius, values.shape[1])
+    cells = _received.verified_rows(verify, len(points))
     different = np.unique(radii)
     received = np.empty_like(values) if len(different) > 1 else None
     for k, r in enumerate(different):
@@ -321,12 +300,14 @@ def received_ligands(
             part = np.ascontiguousarray(values[:, chosen])
             received[:, chosen] = plan.apply(part, scale=scale, threads=threads, progress=step)
     if received is None:  # no ligands
-        _check_choices(kernel, method, rtol=rtol, factor=factor, cutoff=cutoff, dimensions=points.shape[1])
+        _received.check_choices(
+            kernel, method, rtol=rtol, factor=factor, cutoff=cutoff, dimensions=points.shape[1]
+        )
         received = np.empty_like(values)
     if verify == 0:
         return received
-    exact = _exact_rows(points, values, radii, cells, kernel=kernel, cutoff=cutoff, samples=samples)
-    return received, _compare(received, scale * exact, cells)
+    exact = _received.exact_rows(points, values, radii, cells, kernel=kernel, cutoff=cutoff, samples=samples)
+    return received, _received.compare(received, scale * exact, cells)
 
 
 class _Part:
@@ -342,100 +323,7 @@ class _Part:
         """Nothing to close: the observer belongs to the caller."""
 
 
-def _coordinates(xy: ArrayLike) -> NDArray[np.float64]:
-    points = _check.real("xy", xy, ndim=2)
-    if points.shape[1] not in (2, 3):
-        raise InputError(f"xy has {points.shape[1]} columns: expected 2 or 3, one per dimension")
-    if len(points) == 0:
-        raise InputError("xy has no rows: expected at least one cell")
-    return points
-
-
-def _radii(radius: ArrayLike, n_ligands: int) -> NDArray[np.float64]:
-    radii = np.asarray(radius)
-    if radii.ndim == 0:
-        radii = np.full(n_ligands, _check.positive("radius", float(radii), what="a positive length in the units of xy"))
-    radii = _check.real("radius", radii, ndim=1)
-    if len(radii) != n_ligands:
-        raise InputError(f"radius has {len(radii)} entries but ligands has {n_ligands} columns: give one each")
-    for r in radii:
-        _check.positive("radius", float(r), what="a positive length in the units of xy")
-    return radii
-
-
-def _check_choices(
-    kernel: str, method: str, *, rtol: float, factor: float, cutoff: float | None, dimensions: int
-) -> None:
-    if kernel not in KERNELS:
-        raise InputError(f"kernel is {kernel!r}: expected one of {list(KERNELS)}{did_you_mean(str(kernel), KERNELS)}")
-    if method not in METHODS:
-        raise InputError(f"method is {method!r}: expected one of {list(METHODS)}{did_you_mean(str(method), METHODS)}")
-    if not 1e-13 <= float(rtol) <= 1e-2:
-        raise InputError(f"rtol is {rtol}: give a relative error from 1e-13 to 1e-2")
-    _check.positive("factor", factor, what="a positive anchor spacing in units of the kernel's sigma")
-    if kernel == "gaussian_cutoff":
-        if cutoff is None:
-            raise InputError("kernel 'gaussian_cutoff' needs cutoff, the distance where it ends: cutoff=...")
-        _check.positive("cutoff", cutoff, what="a positive length in the units of xy")
-    elif cutoff is not None:
-        raise InputError(f"cutoff is {cutoff}, but kernel {kernel!r} has none: use kernel='gaussian_cutoff'")
-    if method == "mesh" and kernel != "gaussian":
-        raise InputError(f"method 'mesh' needs kernel 'gaussian', not {kernel!r}, which jumps at its edge: use 'direct'")
-    if method == "anchors" and dimensions != 2:
-        raise InputError(f"method 'anchors' needs 2 dimensions and xy has {dimensions}: use 'mesh' or 'direct'")
-
-
-def _threads(threads: int) -> int:
-    if int(threads) < 0:
-        raise InputError(f"threads is {threads}: give 0 for all cores, or a positive number")
-    return int(threads)
-
-
 def _callback(progress: Progress | None) -> Callable[[int, int], object] | None:
     if progress is None:
         return None
     return lambda done, total: progress.update(done, total, _STAGE)
-
-
-def _verified_rows(verify: int, n_cells: int) -> NDArray[np.int64]:
-    if int(verify) < 0:
-        raise InputError(f"verify is {verify}: give the number of cells to compare, or 0")
-    count = min(int(verify), n_cells)
-    return np.sort(np.random.default_rng(0).choice(n_cells, size=count, replace=False)).astype(np.int64)
-
-
-def _exact_rows(
-    points: NDArray[np.float64],
-    values: NDArray[np.float64],
-    radii: NDArray[np.float64],
-    cells: NDArray[np.int64],
-    *,
-    kernel: Kernel,
-    cutoff: float | None,
-    samples: ArrayLike | None,
-) -> NDArray[np.float64]:
-    """Exact sum at some cells, by the definition: independent of the native code."""
-    sample = np.zeros(len(points), dtype=np.int64) if samples is None else np.asarray(samples)
-    exact = np.empty((len(cells), values.shape[1]))
-    for k, i in enumerate(cells):
-        distance = np.sqrt(np.square(points - points[i]).sum(axis=1))
-        same = sample == sample[i]
-        for r in np.unique(radii):
-            sigma = r / np.sqrt(-2.0 * np.log(EDGE_WEIGHT)) if kernel == "gaussian_truncated" else r
-            weight = np.where(same, np.exp(-0.5 * np.square(distance / sigma)), 0.0)
-            if kernel != "gaussian":
-                weight[distance > (r if cutoff is None else cutoff)] = 0.0
-            exact[k, radii == r] = weight @ values[:, radii == r] / same.sum()
-    return exact
-
-
-def _compare(
-    received: NDArray[np.float64], exact: NDArray[np.float64], cells: NDArray[np.int64]
-) -> Verification:
-    error = np.abs(received[cells] - exact)
-    largest = np.maximum(np.abs(received).max(axis=0, initial=0.0), np.finfo(np.float64).tiny)
-    return Verification(
-        max_abs_error=float(error.max(initial=0.0)),
-        max_rel_error=float((error / largest).max(initial=0.0)),
-        rows=cells,
-    )

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from cytoripple._anndata import Tissue
     from cytoripple.io.run import Run
-    from cytoripple.kernels.ligands import MethodName
+    from cytoripple.kernels.ligands import Method
     from cytoripple.perturb.bind import BoundModel
 
 log = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ def perturb(
     cells: Scope | Mapping[str, Scope] = None,
     n_propagation: int = 3,
     preset: Preset = "cytoripple",
-    ligand_method: MethodName = "auto",
+    ligand_method: Method = "auto",
     rtol: float = 1e-6,
     key_added: str = "perturbation",
     copy: bool = False,
@@ -184,7 +184,7 @@ def splash(
     preset: Preset = "cytoripple",
     received_ligands: pd.DataFrame | None = None,
     received_tfl: pd.DataFrame | None = None,
-    ligand_method: MethodName = "auto",
+    ligand_method: Method = "auto",
     rtol: float = 1e-6,
     cell_thresholds: pd.DataFrame | None = None,
     allowed_tfs: Collection[str] | None = None,

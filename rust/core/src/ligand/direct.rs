@@ -41,7 +41,15 @@ impl Direct {
     pub(super) fn new(points: &Coordinates, rows: &[usize], cells_in_sample: usize, shape: Shape) -> Self {
         if !shape.reach.is_finite() || points.widest_axis() <= shape.reach {
             let all = vec![Range { start: 0, end: points.len() }];
-            return Self::sorted(points.clone(), rows.to_vec(), cells_in_sample, shape, &all, &[all.clone()]);
+            let rows = rows.to_vec();
+            return Self::sorted(
+                points.clone(),
+                rows,
+                cells_in_sample,
+                shape,
+                &all,
+                std::slice::from_ref(&all),
+            );
         }
         let buckets = Buckets::new(points, shape.reach);
         let mut sorted = Coordinates::default();
@@ -84,6 +92,9 @@ impl Direct {
         });
         let factor = job.scale / self.cells_in_sample as f64;
         self.blocks.par_iter().for_each_init(Vec::new, |sums, block| {
+            if !meter.running() {
+                return;
+            }
             sums.clear();
             sums.resize(block.targets.len() * groups, Lanes::ZERO);
             if !self.sum_block(block, &values, groups, sums, meter) {

@@ -105,8 +105,9 @@ fn accumulate_block<V: Vector, const R: usize, const G: usize, const FIRST: usiz
     // Plain indices: an iterator over `sum` would keep it in memory during the loop above.
     for r in 0..R {
         let at = (FIRST + r) * rows.groups + group;
+        let Some(out) = out.get_mut(at..at + G) else { return };
         for g in 0..G {
-            sum[r][g].add(V::load(&out[at + g])).store(&mut out[at + g]);
+            sum[r][g].add(V::load(&out[g])).store(&mut out[g]);
         }
     }
 }
@@ -154,8 +155,9 @@ fn scatter_block<V: Vector, const R: usize, const G: usize>(
     let at: [usize; R] = std::array::from_fn(|r| targets[first + r] * groups + group);
     let mut sum = [[V::splat(0.0); G]; R];
     for r in 0..R {
+        let Some(node) = nodes.get(at[r]..at[r] + G) else { return };
         for g in 0..G {
-            sum[r][g] = V::load(&nodes[at[r] + g]);
+            sum[r][g] = V::load(&node[g]);
         }
     }
     for (cells, weights) in cells.chunks(Lanes::WIDTH * groups).zip(weights.chunks_exact(targets.len())) {
@@ -175,14 +177,16 @@ fn scatter_block<V: Vector, const R: usize, const G: usize>(
         }
     }
     for r in 0..R {
+        let Some(node) = nodes.get_mut(at[r]..at[r] + G) else { return };
         for g in 0..G {
-            sum[r][g].store(&mut nodes[at[r] + g]);
+            sum[r][g].store(&mut node[g]);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::lanes::Plain;
     use super::*;
 
     fn filled(n: usize, seed: f64) -> Vec<Lanes> {
@@ -208,7 +212,12 @@ mod tests {
                         }
                     }
                 }
-                accumulate(&mut out, count, &weights, Rows { values: &values, groups, bases: &bases, inner });
+                let rows = Rows { values: &values, groups, bases: &bases, inner };
+                let start = out.clone();
+                accumulate(&mut out, count, &weights, rows);
+                close(&out, &expected);
+                out.copy_from_slice(&start);
+                accumulate_any::<Plain, 4, 1>(&mut out, count, &weights, rows);
                 close(&out, &expected);
             }
         }
@@ -233,7 +242,11 @@ mod tests {
                         }
                     }
                 }
+                let start = nodes.clone();
                 scatter(&mut nodes, &targets, &weights, &rows, groups);
+                close(&nodes, &expected);
+                nodes.copy_from_slice(&start);
+                scatter_any::<Plain, 4, 1>(&mut nodes, &targets, &weights, &rows, groups);
                 close(&nodes, &expected);
             }
         }

@@ -42,6 +42,9 @@ struct Candidate {
     axes: [Axis; 3],
     nodes: f64,
     cost: f64,
+    /// Nodes moved between memory and registers: a stencil per occupied bin, twice. Settles the choice
+    /// between windows; few cells per bin make a finer lattice slower than its operations say.
+    moves: f64,
 }
 
 /// Choose the methods for a Gaussian without edge.
@@ -109,7 +112,7 @@ impl<'a> Piece<'a> {
         let tolerance = self.settings.rtol / self.dimensions as f64;
         let mut all: Vec<Candidate> =
             TABLE.iter().filter(|row| row.error <= tolerance).map(|row| self.candidate(*row)).collect();
-        all.sort_by(|a, b| a.cost.total_cmp(&b.cost));
+        all.sort_by(|a, b| (a.cost + a.moves).total_cmp(&(b.cost + b.moves)));
         all
     }
 
@@ -127,7 +130,8 @@ impl<'a> Piece<'a> {
             .sum();
         let stencil: f64 = axes.iter().map(|axis| axis.width(row.width) as f64).product();
         let cost = 4.0 * self.rows.len() as f64 * stencil + 2.0 * nodes * bands;
-        Candidate { row, axes, nodes, cost }
+        let moves = 4.0 * stencil * nodes.min(self.rows.len() as f64);
+        Candidate { row, axes, nodes, cost, moves }
     }
 
     fn smallest_grid(&self) -> f64 {

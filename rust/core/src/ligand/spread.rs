@@ -14,7 +14,7 @@ const STRIPS: usize = 16;
 /// Parts of the cells when the grid is small.
 const PARTS: usize = 16;
 /// Lane groups of weights and of cells held at a time: 16 KiB each, the first cache level.
-const SCRATCH: usize = 256;
+const SCRATCH: usize = 512;
 
 /// Spreads blocks of cells onto planes of nodes.
 pub(super) struct Spreader<'a> {
@@ -30,7 +30,6 @@ pub(super) struct Spreader<'a> {
 struct Scratch {
     cells: Vec<Lanes>,
     weights: Vec<Lanes>,
-    axes: Vec<Lanes>,
     targets: Vec<usize>,
 }
 
@@ -107,7 +106,7 @@ impl Spreader<'_> {
         let base = first_plane * self.lattice.plane();
         let mut rest = blocks;
         let mut steps = 0;
-        while let Some(first) = rest.first() {
+        while let Some(first) = rest.first().filter(|_| self.meter.running()) {
             let run = rest.iter().take(most).take_while(|block| block.node == first.node).count();
             let (now, later) = rest.split_at(run);
             rest = later;
@@ -119,7 +118,7 @@ impl Spreader<'_> {
                 pad(self.columns.of(self.job.row(*row)), lanes);
             }
             for (block, weights) in now.iter().zip(scratch.weights.chunks_mut(stencil)) {
-                self.stencils.weights(self.lattice, block, &mut scratch.axes, weights);
+                self.stencils.weights(self.lattice, block, weights);
             }
             if let Some(next) = rest.first() {
                 let rows = &self.lattice.rows[next.first..];
