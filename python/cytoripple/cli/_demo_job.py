@@ -156,14 +156,21 @@ def _settings(flags: Mapping[str, Any], layer: str, cluster: str, genes: list[st
 
 
 def strongest(run: Run) -> dict[str, str]:
-    """Find the ligand and the TF with the largest total standardized effect on other genes."""
+    """Find the ligand and the TF with the largest total standardized effect on other genes.
+
+    Ligands that reach other cells are preferred: those that act by contact make no ripple between spots.
+    """
     effects = run.effects()
-    size = effects["effect"].abs().to_numpy()
     named = effects["modulator"].astype(str)
     received = named.str.contains(r"[$#]")
+    ligand = named.str.split(r"[$#]", regex=True).str[0]
+    near = received & (ligand.map(dict(run.radii)).fillna(np.inf) < run.settings.spatial.radius)
+    if (received & ~near).any():
+        effects, named, received, ligand = effects[~near], named[~near], received[~near], ligand[~near]
+    size = effects["effect"].abs().to_numpy()
     found = {}
     for kind, rows, text in (
-        ("ligand", received.to_numpy(), named.str.split(r"[$#]", regex=True).str[0]),
+        ("ligand", received.to_numpy(), ligand),
         ("TF", ~received.to_numpy(), named),
     ):
         if rows.any():

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _BINS, _LEAST_CELLS = 14, 3
+_LEAST_COLUMNS = 12  # a narrower picture has no room for its title and legend
+_VISIBLE = 20  # a change below this fraction of the color scale looks like none
 
 
 def effect_by_distance(
@@ -118,7 +120,8 @@ def top_genes(
     groupby
         Column of ``obs`` with the cell types; the default is the clusters of the run.
     n
-        Number of genes: those with the largest mean change in any type, each type in turn.
+        Number of genes at most: those with the largest mean change in any type, each type in turn. Genes
+        whose color would look like no change are left out.
     key
         Name of the result.
     ax, save
@@ -146,11 +149,13 @@ def top_genes(
     chosen = _in_turn(mean, n)
     if not chosen:
         raise InputError(f"the perturbation {key!r} changes no gene but the perturbed ones")
+    least = float(np.abs(mean[:, chosen]).max()) / _VISIBLE
+    chosen = [gene for gene in chosen if np.abs(mean[:, gene]).max() >= least]
     chosen = sorted(chosen, key=lambda gene: -float(mean[np.abs(mean[:, gene]).argmax(), gene]))
     with _style.style():
-        ax = _style.axes(ax, (2.9 + 0.3 * len(chosen), 1.9 + 0.36 * len(groups)))
+        ax = _style.axes(ax, (2.9 + 0.3 * max(len(chosen), _LEAST_COLUMNS), 1.9 + 0.36 * len(groups)))
         limit = float(np.abs(mean[:, chosen]).max())
-        share = _share_above(adata, labels, key, chosen, limit / 20)
+        share = _share_above(adata, labels, key, chosen, limit / _VISIBLE)
         x, y = np.meshgrid(np.arange(len(chosen)), np.arange(len(groups)))
         points = ax.scatter(
             x.ravel(),
@@ -166,7 +171,7 @@ def top_genes(
         names = [str(adata.var_names[gene]) for gene in chosen]
         ax.set_xticks(np.arange(len(names)), names, rotation=90, fontstyle="italic")
         ax.set_yticks(np.arange(len(groups)), [group.replace("_", " ") for group in groups])
-        ax.set_xlim(-0.7, len(names) - 0.3)
+        ax.set_xlim(-0.7, max(len(names), _LEAST_COLUMNS) - 0.3)
         ax.set_ylim(len(groups) - 0.4, -0.6)
         ax.tick_params(length=0)
         for side in ax.spines.values():
@@ -314,7 +319,7 @@ def _dot_legend(ax: Axes, points: object, limit: float) -> None:
     ]
     ax.legend(
         handles=sizes,
-        title=f"cells that change\nby more than {limit / 20:.1g}",
+        title=f"cells that change\nby more than {limit / _VISIBLE:.1g}",
         loc="upper left",
         bbox_to_anchor=(1.01, 1.06),
         title_fontsize=9,

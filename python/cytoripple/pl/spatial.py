@@ -236,7 +236,7 @@ def _outline(ax: Axes, xy: NDArray[np.float64], around: NDArray[np.float64]) -> 
     ax.scatter(
         xy[:, 0],
         xy[:, 1],
-        s=size,
+        s=1.25 * size,  # around the dot, so that it shows on dark colors too
         facecolors="none",
         edgecolors=_style.INK,
         linewidths=width,
