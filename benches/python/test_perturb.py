@@ -69,8 +69,8 @@ def test_product_against_plain(benchmark: Any, n_targets: int) -> None:
 
     def run(method: str, steps: int) -> Any:
         return case["model"].perturb(
-            case["x"], genes, np.full(len(genes), 0.5), cells, signals=[], rules=CYTORIPPLE, n_propagation=steps,
-            method=method, threads=1, **case["flags"],
+            case["x"], genes, np.full(len(genes), 0.5), cells, signals=[], rules=CYTORIPPLE,
+            n_propagation=steps, method=method, threads=1, **case["flags"],
         )  # fmt: skip
 
     rounds = 5 if n_targets < 1000 else 3
@@ -107,8 +107,8 @@ def test_whole_perturbation(benchmark: Any) -> None:
 
     def run(signals: Any) -> Any:
         return case["model"].perturb(
-            case["x"], gene, np.zeros(1), np.ones((N_CELLS, 1), dtype=bool), signals=signals, rules=CYTORIPPLE,
-            n_propagation=3, **case["flags"],
+            case["x"], gene, np.zeros(1), np.ones((N_CELLS, 1), dtype=bool), signals=signals,
+            rules=CYTORIPPLE, n_propagation=3, **case["flags"],
         )  # fmt: skip
 
     result = benchmark.pedantic(run, args=(plans,), rounds=7, warmup_rounds=1)

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
-    "CoreError",
     "DEBUG_BUILD",
+    "CoreError",
     "ReceivedPlan",
     "RegulatoryModel",
     "__version__",
