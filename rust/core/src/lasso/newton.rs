@@ -33,9 +33,6 @@ pub fn newton<Q: Quadratic>(quadratic: &mut Q, penalty: &Penalty, w: &mut [f64],
         if support.is_empty() {
             return Reached::Optimum;
         }
-        if support.len() > LARGEST_SUPPORT {
-            return Reached::Stuck;
-        }
         quadratic.descent(&mut descent);
         let Some((slope, direction)) = direction(quadratic, &support, penalty, w, &descent) else {
             return Reached::Stuck;
@@ -51,7 +48,7 @@ pub fn newton<Q: Quadratic>(quadratic: &mut Q, penalty: &Penalty, w: &mut [f64],
     Reached::Progress
 }
 
-/// Negative slope on the support and the Newton direction, `None` when the Hessian is singular.
+/// Negative slope on the support and the Newton direction, `None` when the Hessian is singular or too large.
 fn direction<Q: Quadratic>(
     quadratic: &Q,
     support: &[usize],
@@ -64,6 +61,9 @@ fn direction<Q: Quadratic>(
         if let Some(direction) = low_rank::solve(&columns, cells, &bends, &unit, &slope) {
             return Some((slope, direction));
         }
+    }
+    if support.len() > LARGEST_SUPPORT {
+        return None;
     }
     let mut hessian = vec![0.0; support.len() * support.len()];
     quadratic.block(support, &mut hessian);
