@@ -1,5 +1,7 @@
 //! Received ligands: each method at the tissue sizes of its choice.
 
+#![allow(clippy::expect_used)] // a bench that cannot make its input has nothing to measure
+
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use cytoripple_core::ligand::{Kernel, Method, ReceivedPlan, Settings};
 use cytoripple_core::parallel::with_threads;
