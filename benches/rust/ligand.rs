@@ -1,6 +1,6 @@
 //! Received ligands: each method at the tissue sizes of its choice.
 
-#![allow(clippy::expect_used)] // a bench that cannot make its input has nothing to measure
+#![allow(clippy::expect_used)] // a bench that cannot run must stop
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use cytoripple_core::ligand::{Kernel, Method, ReceivedPlan, Settings};

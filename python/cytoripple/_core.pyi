@@ -1,10 +1,23 @@
 """Native kernels. The public, documented entrance is `cytoripple.kernels`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, final
 
 import numpy as np
 from numpy.typing import NDArray
+
+__all__ = [
+    "DEBUG_BUILD",
+    "CoreError",
+    "ReceivedPlan",
+    "RegulatoryModel",
+    "__version__",
+    "check_design",
+    "fit_batch",
+    "nearest_neighbors",
+    "sparse_group_lasso",
+    "validation_errors",
+]
 
 __version__: str
 DEBUG_BUILD: bool
@@ -110,14 +123,12 @@ class ReceivedPlan:
 
 @final
 class RegulatoryModel:
-    """Coefficients of all targets, ready for derivatives and perturbations."""
-
     def __new__(
         cls,
-        tables: list[tuple[int, NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]],
-        n_cells: int,
         n_genes: int,
         ligand_genes: NDArray[np.int64],
+        maps: Sequence[NDArray[np.int64]],
+        targets: Sequence[tuple[int, NDArray[np.float64], NDArray[np.int64], int]],
     ) -> RegulatoryModel: ...
     def splash(
         self,
@@ -126,29 +137,29 @@ class RegulatoryModel:
         received: NDArray[np.float64],
         received_tfl: NDArray[np.float64],
         modulators: NDArray[np.int64],
-        scale: float,
-        cap: float | None,
-        allowed: list[int] | None,
-        *,
-        threads: int = 0,
+        beta_scale_factor: float,
+        beta_cap: float | None,
+        min_expression: float,
+        allowed_tfs: Sequence[NDArray[np.int64] | None] | None,
+        threads: int,
     ) -> NDArray[np.float64]: ...
     def perturb(
         self,
         expression: NDArray[np.float64],
-        genes: NDArray[np.int64],
-        desired: NDArray[np.float64],
+        targets: Sequence[int],
+        desired: Sequence[float],
         cells: NDArray[np.bool_],
-        signals: list[tuple[ReceivedPlan, NDArray[np.int64]]],
+        signals: Sequence[tuple[ReceivedPlan, NDArray[np.int64]]],
         scale_factor: float,
-        lr_ligands: list[bool],
-        tfl_ligands: list[bool],
+        lr_ligands: Sequence[bool],
+        tfl_ligands: Sequence[bool],
         rules: tuple[str, str, str, bool, float],
         n_propagation: int,
-        scale: float,
-        cap: float | None,
+        beta_scale_factor: float,
+        beta_cap: float | None,
         mask: NDArray[np.bool_] | None,
-        allowed: list[list[int] | None] | None,
-        *,
-        threads: int = 0,
-        progress: Callable[[int, int], object] | None = None,
+        allowed_tfs: Sequence[NDArray[np.int64] | None] | None,
+        plain: bool,
+        threads: int,
+        progress: Callable[[int, int], object] | None,
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]: ...

@@ -7,6 +7,7 @@ from dataclasses import FrozenInstanceError
 import numpy as np
 import pandas as pd
 import pytest
+
 from cytoripple import datasets
 from cytoripple._anndata import read_tissue
 from cytoripple._errors import GeneMatchError, InputError

@@ -10,11 +10,11 @@ from typing import Any
 import anndata
 import numpy as np
 import pytest
+from numpy.typing import NDArray
+
 from cytoripple.grn.design import design_matrix, sent_ligands
 from cytoripple.grn.modulators import ModulatorIndex, Modulators
 from cytoripple.io.network import Network, read_network
-from numpy.typing import NDArray
-
 from tests.conftest import golden_root
 
 FOLDER = golden_root() / "training"

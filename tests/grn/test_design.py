@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_matrix
+
 from cytoripple._errors import GeneMatchError, InputError
 from cytoripple.grn.design import design_matrix, sent_ligands
 from cytoripple.grn.modulators import Modulators
-from scipy.sparse import csr_matrix
 
 GENES = ["T1", "L1", "L2", "R1", "G1", "E1"]
 MODULATORS = Modulators(

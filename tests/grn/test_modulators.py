@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from cytoripple._errors import GeneMatchError, InputError
 from cytoripple.grn.design import column_table
 from cytoripple.grn.lists import parse_gene_list, parse_lr_list
 from cytoripple.grn.modulators import ModulatorIndex
 from cytoripple.grn.priors import read_tf_priors
 from cytoripple.io.network import Network, as_network
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
 from tests.oracles import modulators as oracle
 
 GENES = ["T1", "T2", "L1", "L2", "L3", "R1", "R2", "G1", "G2"]

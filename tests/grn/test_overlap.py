@@ -6,11 +6,11 @@ import json
 
 import pandas as pd
 import pytest
+
 from cytoripple._errors import GeneMatchError
 from cytoripple.grn.modulators import ModulatorIndex
 from cytoripple.grn.overlap import overlap_report
 from cytoripple.io.network import Network, as_network, read_network
-
 from tests.conftest import real_file
 
 

@@ -12,10 +12,10 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+
 from cytoripple._errors import InputError, NetworkError
 from cytoripple.io.build_network import base_grn_edges, build_network
 from cytoripple.io.network import read_network
-
 from tests.conftest import golden_root, real_file
 
 FOLDER = golden_root() / "training"

@@ -12,11 +12,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from cytoripple._errors import InputError, NetworkError
-from cytoripple.io.network import Network, as_network, read_network
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cytoripple._errors import InputError, NetworkError
+from cytoripple.io.network import Network, as_network, read_network
 from tests.conftest import golden_root, real_file
 
 SECRETED = "Secreted Signaling"

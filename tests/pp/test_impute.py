@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from anndata import AnnData
+from scipy import sparse
+
 from cytoripple import io, pp
 from cytoripple._errors import ClusterError, InputError, LayerError
 from cytoripple.pp._smoothing import principal_components, smooth
-from scipy import sparse
-
 from tests.conftest import real_file
 from tests.oracles.neighbors import diffuse, nearest
 

@@ -36,6 +36,7 @@ def run_demo(flags: Mapping[str, Any], shell: Shell) -> None:
         )
     adata, network, settings, steps = _toy(flags, shell) if flags["data"] is None else _own(flags, shell)
     warn_about_radius(adata, settings, shell)
+    tissue = keep_tissue(adata, settings, out)
     shell.say(f"training {len(settings.training.genes or ())} genes on {adata.n_obs:,} cells")
     run = train_and_watch(adata, settings, network, out / "run", shell)
     trained = report_of(run, time.perf_counter() - start)
@@ -55,8 +56,15 @@ def run_demo(flags: Mapping[str, Any], shell: Shell) -> None:
         simulate(adata, run, {gene: 0.0}, cells, {"threads": flags["threads"]}, shell)
         found = write_results(adata, run, out / f"ko_{gene}", shell, top=3, pictures=draw)
         knocked[gene] = {"kind": kind, "cells": cells or "all", **found}
-    report = {"steps": steps, "training": trained, "knock_outs": knocked, "pictures": pictures,
-              "out": str(out), "seconds": round(time.perf_counter() - start, 3)}  # fmt: skip
+    report = {
+        "out": str(out),
+        "tissue": tissue,
+        "steps": steps,
+        "training": trained,
+        "knock_outs": knocked,
+        "pictures": pictures,
+        "seconds": round(time.perf_counter() - start, 3),
+    }
     shell.result(report, lambda console: show(console, report))
 
 
@@ -136,7 +144,7 @@ def _settings(flags: Mapping[str, Any], layer: str, cluster: str, genes: list[st
 
     return Settings().with_overrides(
         {
-            "data.adata_path": str(flags["data"] or ""),
+            "data.adata_path": str((flags["out"] / "tissue.h5ad").absolute()),
             "data.layer": layer,
             "data.cluster_annot": cluster,
             "data.sample_key": flags["sample_key"],
@@ -148,14 +156,21 @@ def _settings(flags: Mapping[str, Any], layer: str, cluster: str, genes: list[st
 
 
 def strongest(run: Run) -> dict[str, str]:
-    """Find the ligand and the TF with the largest total standardized effect on other genes."""
+    """Find the ligand and the TF with the largest total standardized effect on other genes.
+
+    Ligands that reach other cells are preferred: those that act by contact make no ripple between spots.
+    """
     effects = run.effects()
-    size = effects["effect"].abs().to_numpy()
     named = effects["modulator"].astype(str)
     received = named.str.contains(r"[$#]")
+    ligand = named.str.split(r"[$#]", regex=True).str[0]
+    near = received & (ligand.map(dict(run.radii)).fillna(np.inf) < run.settings.spatial.radius)
+    if (received & ~near).any():
+        effects, named, received, ligand = effects[~near], named[~near], received[~near], ligand[~near]
+    size = effects["effect"].abs().to_numpy()
     found = {}
     for kind, rows, text in (
-        ("ligand", received.to_numpy(), named.str.split(r"[$#]", regex=True).str[0]),
+        ("ligand", received.to_numpy(), ligand),
         ("TF", ~received.to_numpy(), named),
     ):
         if rows.any():
@@ -164,6 +179,13 @@ def strongest(run: Run) -> dict[str, str]:
             }
             found[kind] = max(sorted(totals), key=lambda name: totals[name])
     return found
+
+
+def keep_tissue(adata: AnnData, settings: Settings, out: Path) -> str:
+    """Write the tissue as it is trained on, where ``cytoripple perturb`` will look for it."""
+    out.mkdir(parents=True, exist_ok=True)
+    _prepare.write(adata, Path(settings.data.adata_path))
+    return settings.data.adata_path
 
 
 def main_source(adata: AnnData, gene: str, settings: Settings) -> str | None:
@@ -209,3 +231,7 @@ def show(console: Console, report: Mapping[str, Any]) -> None:
     for found in report["knock_outs"].values():
         for path in (*found["pictures"], *found["files"]):
             console.print(f"  {escape(path)}", soft_wrap=True)
+    where = escape(f"{report['out']}")
+    console.print(
+        f"\nnext: cytoripple perturb --run {where}/run --gene GENE --out {where}/ko_GENE", soft_wrap=True
+    )

@@ -137,7 +137,7 @@ def write_results(
     drawn: list[str] = []
     if pictures and _pictures.can_draw(shell):
         drawn = _pictures.of_perturbation(adata, _mapped_genes(table), out, shell, key=KEY)
-    shown = table[table["rank"] <= top].drop(columns=["rank", "mean_abs_delta"])
+    shown = table[table["rank"] <= top].drop(columns=["rank", "share_changed"])
     return {
         "run": str(run.directory),
         "targets": targets_of(adata.uns[KEY]),

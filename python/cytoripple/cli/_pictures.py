@@ -70,7 +70,7 @@ def of_perturbation(
 
 
 def _file_name(gene: str) -> str:
-    return gene.translate(str.maketrans(dict.fromkeys("/\\:", "_")))
+    return "".join("_" if sign in "/\\:" else sign for sign in gene)
 
 
 def _draw(shell: Shell, jobs: Sequence[Job]) -> list[str]:

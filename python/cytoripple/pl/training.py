@@ -200,4 +200,4 @@ def _kind_legend(ax: Axes, kinds: list[str]) -> None:
     from matplotlib.patches import Patch
 
     handles = [Patch(color=_style.MODULATOR_COLORS[kind], label=kind) for kind in kinds]
-    ax.legend(handles=handles, loc="lower right")
+    ax.legend(handles=handles, loc="center left", bbox_to_anchor=(1.0, 0.5))

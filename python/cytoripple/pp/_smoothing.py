@@ -134,5 +134,5 @@ def smooth(
     for start in range(0, n_genes, width):
         block = dense(by_gene[:, start : start + width]).astype(np.float64)
         for _ in range(steps):
-            block = weights @ block
+            block = np.asarray(weights @ block)
         out[cells, start : start + width] = block

@@ -12,6 +12,7 @@ pub mod neighbors;
 pub mod parallel;
 pub mod perturb;
 pub mod simd;
+pub mod splash;
 pub mod watch;
 
 pub use error::{Error, Result};

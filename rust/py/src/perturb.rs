@@ -2,151 +2,125 @@
 
 use crate::convert::{run, to_py};
 use crate::ligand::ReceivedPlan;
-use cytoripple_core::perturb::plain::{Derivative, splash};
-use cytoripple_core::perturb::terms::State;
 use cytoripple_core::perturb::{
-    Clip, LrSource, Model, Pin, Request, Rules, Scaling, Settings, Signal, TargetTable, perturb,
+    self, Ligands, Options, RegulatoryModel, Request, Rules, Signal, TargetInput,
 };
-use cytoripple_core::{Error, check};
+use cytoripple_core::splash::{self, Slope};
 use numpy::{IntoPyArray, PyArray2, PyReadonlyArray1, PyReadonlyArray2};
 use pyo3::prelude::*;
 
-type Table<'py> = (i64, PyReadonlyArray2<'py, f64>, PyReadonlyArray2<'py, i64>, PyReadonlyArray1<'py, i64>);
-type Plans<'py> = Vec<(PyRef<'py, ReceivedPlan>, PyReadonlyArray1<'py, i64>)>;
+type Ints<'py> = PyReadonlyArray1<'py, i64>;
+type Matrix<'py> = PyReadonlyArray2<'py, f64>;
+type Flags<'py> = PyReadonlyArray2<'py, bool>;
+type Allowed<'py> = Option<Vec<Option<Ints<'py>>>>;
 
-/// Coefficients of all targets; the public form is `cytoripple.kernels.RegulatoryModel`.
-#[pyclass(name = "RegulatoryModel", frozen, module = "cytoripple._core")]
-struct PyRegulatoryModel {
-    model: Model,
+/// Fitted models of all targets on one set of cells.
+#[pyclass(name = "RegulatoryModel", module = "cytoripple._core", frozen)]
+pub struct PyRegulatoryModel {
+    model: RegulatoryModel,
+}
+
+impl PyRegulatoryModel {
+    fn restricted(&self, allowed: Allowed<'_>) -> PyResult<Option<RegulatoryModel>> {
+        let Some(allowed) = allowed else { return Ok(None) };
+        let lists: Vec<Option<Vec<i64>>> =
+            allowed.iter().map(|list| list.as_ref().map(|l| l.as_array().to_vec())).collect();
+        self.model.restricted(&lists).map(Some).map_err(to_py)
+    }
 }
 
 #[pymethods]
 impl PyRegulatoryModel {
     #[new]
     fn new(
-        tables: Vec<Table<'_>>,
-        n_cells: usize,
         n_genes: usize,
-        ligand_genes: PyReadonlyArray1<'_, i64>,
+        ligand_genes: Ints<'_>,
+        maps: Vec<Ints<'_>>,
+        targets: Vec<(i64, Matrix<'_>, PyReadonlyArray2<'_, i64>, usize)>,
     ) -> PyResult<Self> {
-        let tables: Vec<TargetTable> = tables
+        let inputs: Vec<TargetInput<'_>> = targets
             .iter()
-            .map(|(gene, betas, columns, rows)| TargetTable {
+            .map(|(gene, betas, columns, map)| TargetInput {
                 gene: *gene,
                 betas: betas.as_array(),
                 columns: columns.as_array(),
-                rows: rows.as_array(),
+                map: *map,
             })
             .collect();
-        let model = Model::new(&tables, n_cells, n_genes, ligand_genes.as_array()).map_err(to_py)?;
-        Ok(Self { model })
+        let maps = maps.iter().map(|map| map.as_array().to_vec()).collect();
+        let genes = ligand_genes.as_array().to_vec();
+        Ok(Self { model: RegulatoryModel::new(n_genes, &genes, maps, &inputs).map_err(to_py)? })
     }
 
-    #[pyo3(signature = (target, expression, received, received_tfl, modulators, scale, cap, allowed, *, threads=0))]
+    #[pyo3(signature = (target, expression, received, received_tfl, modulators, beta_scale_factor, beta_cap,
+        min_expression, allowed_tfs, threads))]
     fn splash<'py>(
         &self,
         py: Python<'py>,
         target: usize,
-        expression: PyReadonlyArray2<'py, f64>,
-        received: PyReadonlyArray2<'py, f64>,
-        received_tfl: PyReadonlyArray2<'py, f64>,
-        modulators: PyReadonlyArray1<'py, i64>,
-        scale: f64,
-        cap: Option<f64>,
-        allowed: Option<Vec<i64>>,
+        expression: Matrix<'py>,
+        received: Matrix<'py>,
+        received_tfl: Matrix<'py>,
+        modulators: Ints<'py>,
+        beta_scale_factor: f64,
+        beta_cap: Option<f64>,
+        min_expression: f64,
+        allowed_tfs: Allowed<'py>,
         threads: usize,
     ) -> PyResult<Bound<'py, PyArray2<f64>>> {
-        let state = State {
-            expression: expression.as_array(),
-            received: received.as_array(),
-            received_tfl: received_tfl.as_array(),
-            delta: expression.as_array(),
-        };
-        let modulators = positions("modulators", &modulators, self.model.n_genes)?;
-        let out = run(py, threads, None, |_| {
-            let derivative = Derivative::new(&self.model, target, scale, cap, allowed.as_deref());
-            Ok(splash(&derivative, &state, &modulators))
+        let restricted = self.restricted(allowed_tfs)?;
+        let model = restricted.as_ref().unwrap_or(&self.model);
+        let (expression, tables) = (expression.as_array(), [received.as_array(), received_tfl.as_array()]);
+        let genes = modulators.as_array().to_vec();
+        let slope = Slope { scale: beta_scale_factor, cap: beta_cap };
+        let out = run(py, threads, None, |watch| {
+            splash::splash(model, target, expression, tables, &genes, slope, min_expression, watch)
         })?;
         Ok(out.into_pyarray(py))
     }
 
-    #[pyo3(signature = (expression, genes, desired, cells, signals, scale_factor, lr_ligands, tfl_ligands, rules, n_propagation, scale, cap, mask, allowed, *, threads=0, progress=None))]
+    #[pyo3(signature = (expression, targets, desired, cells, signals, scale_factor, lr_ligands, tfl_ligands, rules,
+        n_propagation, beta_scale_factor, beta_cap, mask, allowed_tfs, plain, threads, progress))]
     fn perturb<'py>(
         &self,
         py: Python<'py>,
-        expression: PyReadonlyArray2<'py, f64>,
-        genes: PyReadonlyArray1<'py, i64>,
-        desired: PyReadonlyArray1<'py, f64>,
-        cells: PyReadonlyArray2<'py, bool>,
-        signals: Plans<'py>,
+        expression: Matrix<'py>,
+        targets: Vec<usize>,
+        desired: Vec<f64>,
+        cells: Flags<'py>,
+        signals: Vec<(Py<ReceivedPlan>, Ints<'py>)>,
         scale_factor: f64,
         lr_ligands: Vec<bool>,
         tfl_ligands: Vec<bool>,
         rules: (String, String, String, bool, f64),
         n_propagation: usize,
-        scale: f64,
-        cap: Option<f64>,
-        mask: Option<PyReadonlyArray2<'py, bool>>,
-        allowed: Option<Vec<Option<Vec<i64>>>>,
+        beta_scale_factor: f64,
+        beta_cap: Option<f64>,
+        mask: Option<Flags<'py>>,
+        allowed_tfs: Allowed<'py>,
+        plain: bool,
         threads: usize,
         progress: Option<Py<PyAny>>,
     ) -> PyResult<(Bound<'py, PyArray2<f64>>, Bound<'py, PyArray2<f64>>)> {
-        let genes = positions("targets", &genes, self.model.n_genes)?;
-        let served = signals
+        let restricted = self.restricted(allowed_tfs)?;
+        let model = restricted.as_ref().unwrap_or(&self.model);
+        let mask = mask.as_ref().map(|m| m.as_array());
+        let request =
+            Request { expression: expression.as_array(), targets, desired, cells: cells.as_array(), mask };
+        let signals: Vec<Signal<'_>> = signals
             .iter()
-            .map(|(_, at)| positions("signals", at, self.model.ligand_genes.len()))
-            .collect::<PyResult<Vec<_>>>()?;
-        let signals: Vec<Signal> = signals
-            .iter()
-            .zip(&served)
-            .map(|((plan, _), positions)| Signal { plan: &plan.inner, positions })
+            .map(|(plan, places)| Signal { plan: &plan.get().inner, ligands: places.as_array().to_vec() })
             .collect();
-        let request = Request { genes: &genes, desired: desired.as_array(), cells: cells.as_array() };
-        let settings = Settings {
-            signals: &signals,
-            scale_factor,
-            lr_ligands: &lr_ligands,
-            tfl_ligands: &tfl_ligands,
-            rules: parse(&rules).map_err(to_py)?,
-            n_propagation,
-            scaling: Scaling { scale, cap, allowed: allowed.as_deref() },
-            mask: mask.as_ref().map(|m| m.as_array()),
-        };
-        let expression = expression.as_array();
-        let done =
-            run(py, threads, progress, |watch| perturb(&self.model, expression, &request, &settings, watch))?;
-        Ok((done.simulated.into_pyarray(py), done.delta.into_pyarray(py)))
+        let ligands = Ligands { signals: &signals, scale: scale_factor, lr: &lr_ligands, tfl: &tfl_ligands };
+        let rules = Rules::new(&rules.0, &rules.1, &rules.2, rules.3, rules.4).map_err(to_py)?;
+        let slope = Slope { scale: beta_scale_factor, cap: beta_cap };
+        let options = Options { rules, n_propagation, slope, plain };
+        let (simulated, delta) =
+            run(py, threads, progress, |watch| perturb::perturb(model, &request, &ligands, &options, watch))?;
+        Ok((simulated.into_pyarray(py), delta.into_pyarray(py)))
     }
 }
 
-fn positions(name: &'static str, values: &PyReadonlyArray1<'_, i64>, len: usize) -> PyResult<Vec<usize>> {
-    let values = values.as_array();
-    check::indices(name, values.iter().copied(), len).map_err(to_py)?;
-    Ok(values.iter().map(|&i| i as usize).collect())
-}
-
-fn parse(rules: &(String, String, String, bool, f64)) -> Result<Rules, Error> {
-    let unknown = |name, value: &str, expected| Error::Parameter { name, value: value.to_string(), expected };
-    let lr_source = match rules.0.as_str() {
-        "baseline" => LrSource::Baseline,
-        "evolving" => LrSource::Evolving,
-        other => return Err(unknown("lr_source", other, "give baseline or evolving")),
-    };
-    let pin = match rules.1.as_str() {
-        "nonzero" => Pin::Nonzero,
-        "selected" => Pin::Selected,
-        other => return Err(unknown("pin", other, "give nonzero or selected")),
-    };
-    let clip = match rules.2.as_str() {
-        "observed" => Clip::Observed,
-        "zero_observed" => Clip::ZeroObserved,
-        "zero_desired" => Clip::ZeroDesired,
-        other => return Err(unknown("clip", other, "give observed, zero_observed or zero_desired")),
-    };
-    Ok(Rules { lr_source, pin, clip, exempt_pinned: rules.3, min_expression: rules.4 })
-}
-
-/// Add the classes of this file to the module.
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<PyRegulatoryModel>()
 }

@@ -128,6 +128,13 @@ impl Quadratic for DataState<'_> {
         out.iter_mut().for_each(|a| *a *= self.per_cell);
     }
 
+    fn short_columns(&self, support: &[usize]) -> Option<(Vec<f64>, usize)> {
+        let cells = self.residual.len();
+        let scale = self.per_cell.sqrt();
+        let gather = || support.iter().flat_map(|&j| self.data.column(j)).map(|x| x * scale).collect();
+        (2 * cells < support.len()).then(|| (gather(), cells))
+    }
+
     fn block(&self, support: &[usize], out: &mut [f64]) {
         let s = support.len();
         let mut gathered = Vec::with_capacity(s * self.residual.len());

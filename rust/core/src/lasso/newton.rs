@@ -2,10 +2,12 @@
 
 use super::cholesky;
 use super::groups::{Penalty, norm};
+use super::low_rank::{self, Bend};
 use super::quadratic::Quadratic;
 
-/// Largest support for which a dense factorization is worth its cubic cost.
-const LARGEST_SUPPORT: usize = 1500;
+/// Largest support for which a dense factorization is worth its cubic cost: with 1,200 columns and 50 cells,
+/// sweeps alone reach the same gap 30 times sooner than with steps on a support of a thousand.
+const LARGEST_SUPPORT: usize = 300;
 
 /// What a run of Newton steps reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,13 +37,9 @@ pub fn newton<Q: Quadratic>(quadratic: &mut Q, penalty: &Penalty, w: &mut [f64],
             return Reached::Stuck;
         }
         quadratic.descent(&mut descent);
-        let mut hessian = vec![0.0; support.len() * support.len()];
-        quadratic.block(&support, &mut hessian);
-        let slope = add_penalty(&support, penalty, w, &descent, &mut hessian);
-        let mut direction = slope.clone();
-        if !cholesky::solve(&mut hessian, &mut direction) {
+        let Some((slope, direction)) = direction(quadratic, &support, penalty, w, &descent) else {
             return Reached::Stuck;
-        }
+        };
         let decrement: f64 = direction.iter().zip(&slope).map(|(d, s)| d * s).sum();
         if !search(quadratic, penalty, w, &support, &direction) {
             return Reached::Stuck;
@@ -51,6 +49,52 @@ pub fn newton<Q: Quadratic>(quadratic: &mut Q, penalty: &Penalty, w: &mut [f64],
         }
     }
     Reached::Progress
+}
+
+/// Negative slope on the support and the Newton direction, `None` when the Hessian is singular.
+fn direction<Q: Quadratic>(
+    quadratic: &Q,
+    support: &[usize],
+    penalty: &Penalty,
+    w: &[f64],
+    descent: &[f64],
+) -> Option<(Vec<f64>, Vec<f64>)> {
+    if let Some((columns, cells)) = quadratic.short_columns(support) {
+        let (slope, bends, unit) = bent_slope(support, penalty, w, descent);
+        if let Some(direction) = low_rank::solve(&columns, cells, &bends, &unit, &slope) {
+            return Some((slope, direction));
+        }
+    }
+    let mut hessian = vec![0.0; support.len() * support.len()];
+    quadratic.block(support, &mut hessian);
+    let slope = add_penalty(support, penalty, w, descent, &mut hessian);
+    let mut direction = slope.clone();
+    cholesky::solve(&mut hessian, &mut direction).then_some((slope, direction))
+}
+
+/// Negative slope on the support, with the groups' bends and unit vectors.
+fn bent_slope(
+    support: &[usize],
+    penalty: &Penalty,
+    w: &[f64],
+    descent: &[f64],
+) -> (Vec<f64>, Vec<Bend>, Vec<f64>) {
+    let mut slope: Vec<f64> = support.iter().map(|&j| descent[j] - penalty.l1 * w[j].signum()).collect();
+    let (mut bends, mut unit) = (Vec::new(), vec![0.0; support.len()]);
+    for block in penalty.blocks.iter().filter(|b| b.weight > 0.0) {
+        let first = support.partition_point(|&j| j < block.start);
+        let last = support.partition_point(|&j| j < block.end);
+        if first == last {
+            continue;
+        }
+        let size = norm(&w[block.start..block.end]);
+        for i in first..last {
+            unit[i] = w[support[i]] / size;
+            slope[i] -= block.weight * unit[i];
+        }
+        bends.push(Bend { first, last, bend: block.weight / size });
+    }
+    (slope, bends, unit)
 }
 
 /// Add the curvature of the group norms to `hessian`; returns the negative slope on the support.

@@ -48,6 +48,12 @@ pub trait Quadratic: Sync {
 
     /// `G` restricted to the columns of `support`, row by row into `out`.
     fn block(&self, support: &[usize], out: &mut [f64]);
+
+    /// Columns on `support`, one after the other and scaled so that their Gram is `G`, with their length: only
+    /// where they are so much shorter than the support that working with them beats working with `G`.
+    fn short_columns(&self, _support: &[usize]) -> Option<(Vec<f64>, usize)> {
+        None
+    }
 }
 
 /// Sum of products in 32 fixed lanes: enough independent sums to hide the latency of the additions.

@@ -1,225 +1,195 @@
-//! A perturbation and its ripple: pinned changes run through regulation and received signals, step by step.
+//! A perturbation that ripples through the tissue.
+//!
+//! Every step evaluates the derivatives at the state one step before, replaces the change of every ligand
+//! gene by the change of what is received, propagates the changes through the models of the targets, sets
+//! the perturbed entries back, and clips. Nothing else is carried over: after `n` steps a gene holds the
+//! effect of all regulatory paths of at most `n` steps from the perturbed genes.
 
-pub mod contract;
-pub mod model;
-pub mod plain;
-pub mod rules;
+mod bounds;
+mod contract;
+mod features;
+mod layout;
+mod model;
+mod plain;
+mod rows;
 mod signals;
-pub mod terms;
+mod state;
+mod watched;
 
-pub use contract::Scaling;
-pub use model::{Model, TargetTable, Term};
-pub use rules::{Clip, LrSource, Pin, Rules};
-pub use signals::Signal;
+pub use bounds::{Clip, LrSource, Pin, Rules};
+pub use model::{RegulatoryModel, Target, TargetInput, Term};
+pub use signals::{Ligands, Receive, Signal};
+pub(crate) use watched::Watched;
 
 use crate::check;
 use crate::error::{Error, Result};
+use crate::splash::Slope;
 use crate::watch::Watch;
-use contract::Contraction;
-use ndarray::{Array2, ArrayView1, ArrayView2, Axis, Zip};
+use contract::{Plan, Product};
+use features::Reach;
+use layout::WIDTH;
+use ndarray::{Array2, ArrayView2, Axis, ShapeBuilder};
 use rayon::prelude::*;
 use signals::Signals;
-use terms::State;
+use state::{Lanes, State};
 
-/// What is set where.
-#[derive(Debug, Clone, Copy)]
+/// What is perturbed where. All arrays have one row per cell.
+#[derive(Debug, Clone)]
 pub struct Request<'a> {
+    /// Cells x genes.
+    pub expression: ArrayView2<'a, f64>,
     /// Perturbed genes.
-    pub genes: &'a [usize],
-    /// Value of each.
-    pub desired: ArrayView1<'a, f64>,
-    /// Cells x perturbed genes.
+    pub targets: Vec<usize>,
+    /// Value that each perturbed gene is set to.
+    pub desired: Vec<f64>,
+    /// Cells x perturbed genes: where it is set.
     pub cells: ArrayView2<'a, bool>,
-}
-
-/// Everything else a simulation needs.
-#[derive(Debug, Clone, Copy)]
-pub struct Settings<'a> {
-    /// Plans of the received ligands and the positions they serve; other positions receive 0.
-    pub signals: &'a [Signal<'a>],
-    /// Factor on received ligands.
-    pub scale_factor: f64,
-    /// Positions that take part in ligand-receptor pairs.
-    pub lr_ligands: &'a [bool],
-    /// Positions that take part in ligand-TF pairs.
-    pub tfl_ligands: &'a [bool],
-    /// Rules of the preset.
-    pub rules: Rules,
-    /// Steps.
-    pub n_propagation: usize,
-    /// Scaling of the coefficients.
-    pub scaling: Scaling<'a>,
-    /// Cells x genes that may signal; `None` for all.
+    /// Cells x genes: where expression counts, for derivatives and senders of ligand-receptor pairs.
     pub mask: Option<ArrayView2<'a, bool>>,
 }
 
-/// Simulated expression and its change inside the loop, both cells x genes.
-pub struct Outcome {
-    /// Expression after the perturbation, the perturbed cells at their value.
-    pub simulated: Array2<f64>,
-    /// Change after the last step, before the perturbed cells are set.
-    pub delta: Array2<f64>,
+/// How a perturbation is propagated.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// Rules of a step.
+    pub rules: Rules,
+    /// Number of steps.
+    pub n_propagation: usize,
+    /// Scale and cap of the derivatives.
+    pub slope: Slope,
+    /// Take the plain path everywhere.
+    pub plain: bool,
 }
 
-/// Run the perturbation.
+/// Simulate a perturbation: simulated expression and its change before the perturbed entries are set to
+/// their values at the end (both cells x genes).
+///
+/// Cost of a step: received amounts of the ligands that changed, and `2 * cells * features * targets`
+/// multiply-adds at most, for targets whose betas are shared by groups of cells; features that are zero in
+/// all cells are left out.
 ///
 /// # Errors
-/// Shapes that disagree, indices out of range, or a stop asked through `watch`.
+/// When shapes or indices do not fit the model, an entry is not finite, or the caller stops the work.
 pub fn perturb(
-    model: &Model,
-    expression: ArrayView2<f64>,
-    request: &Request,
-    settings: &Settings,
+    model: &RegulatoryModel,
+    request: &Request<'_>,
+    ligands: &Ligands<'_>,
+    options: &Options,
     watch: &dyn Watch,
-) -> Result<Outcome> {
-    validate(model, expression, request, settings)?;
-    let input = asked_change(expression, request);
-    let pinned = pinned(&input, request, settings.rules.pin);
-    let (low, high) = rules::bounds(settings.rules.clip, expression, request.genes, request.desired);
-    let contraction = Contraction::new(model, settings.scaling);
-    let mut signals = Signals::new(model, settings, expression, watch)?;
-    let mut delta = input.clone();
-    let mut before = expression.to_owned();
-    for step in 0..settings.n_propagation {
-        let at = (step, settings.n_propagation);
-        if !watch.tick(at.0, at.1) {
-            return Err(Error::Cancelled { done: at.0, total: at.1 });
-        }
-        let filtered = filter(before.view(), settings.rules.min_expression, settings.mask);
-        before = &expression + &delta;
-        let (source, change) = signals.advance(settings, before.view(), watch)?;
-        for (&gene, column) in model.ligand_genes.iter().zip(change.axis_iter(Axis(1))) {
-            delta.column_mut(gene).assign(&column);
-        }
-        let state = State {
-            expression: filtered.view(),
-            received: source.view(),
-            received_tfl: signals.baseline_tfl(),
-            delta: delta.view(),
-        };
-        delta = contraction.step(&state, watch, at)?;
-        confine(&mut delta, expression, &input, &pinned, &low, &high, settings.rules.exempt_pinned);
+) -> Result<(Array2<f64>, Array2<f64>)> {
+    check_request(model, request)?;
+    ligands.check(model.n_ligands())?;
+    let options = Options { slope: options.slope.check()?, ..*options };
+    let reach = Reach::new(model, &request.targets);
+    let blocks = &model.layout.blocks;
+    let watched = Watched::new(watch, options.n_propagation * blocks.len());
+    let (min, mask) = (options.rules.min_expression, request.mask);
+    let mut signals = Signals::new(ligands, model, &reach, request.expression, mask, min, &watched)?;
+    let mut states: Vec<State> =
+        blocks.par_iter().map(|b| State::new(b, &reach, request, &options, &signals)).collect();
+    let desired = |gene| request.targets.iter().position(|&t| t == gene).map(|j| request.desired[j]);
+    let ranges = bounds::ranges(options.rules.clip, &states, &reach.moving.members, desired);
+    for _ in 0..options.n_propagation {
+        signals.update(&states, &model.layout.places, &watched)?;
+        step(model, &reach, &options, &signals, &ranges, &mut states, &watched)?;
     }
-    let mut simulated = &expression + &delta;
-    for (at, &gene) in request.genes.iter().enumerate() {
-        Zip::from(simulated.column_mut(gene)).and(request.cells.column(at)).for_each(|x, &inside| {
-            if inside {
-                *x = request.desired[at];
-            }
-        });
-    }
-    Ok(Outcome { simulated, delta })
+    Ok(result(model, &reach, request, &states))
 }
 
-/// Expression above `minimum` where the mask allows it, else 0.
-#[must_use]
-pub fn filter(expression: ArrayView2<f64>, minimum: f64, mask: Option<ArrayView2<bool>>) -> Array2<f64> {
-    let mut out = expression.mapv(|x| if x > minimum { x } else { 0.0 });
-    if let Some(mask) = mask {
-        Zip::from(&mut out).and(mask).for_each(|x, &open| {
-            if !open {
-                *x = 0.0;
-            }
-        });
-    }
-    out
-}
-
-fn asked_change(expression: ArrayView2<f64>, request: &Request) -> Array2<f64> {
-    let mut change = Array2::zeros(expression.raw_dim());
-    for (at, &gene) in request.genes.iter().enumerate() {
-        for cell in 0..expression.nrows() {
-            if request.cells[[cell, at]] {
-                change[[cell, gene]] = request.desired[at] - expression[[cell, gene]];
-            }
-        }
-    }
-    change
-}
-
-/// Cells x genes entries that keep the change asked for.
-fn pinned(input: &Array2<f64>, request: &Request, pin: Pin) -> Vec<(usize, Vec<usize>)> {
-    request
-        .genes
-        .iter()
-        .enumerate()
-        .map(|(at, &gene)| {
-            let keep = |&cell: &usize| {
-                request.cells[[cell, at]] && (pin == Pin::Selected || input[[cell, gene]] != 0.0)
-            };
-            (gene, (0..input.nrows()).filter(keep).collect())
-        })
-        .collect()
-}
-
-/// Pin, clip to the bounds of each gene, and pin again where pinned entries are exempt.
-fn confine(
-    delta: &mut Array2<f64>,
-    expression: ArrayView2<f64>,
-    input: &Array2<f64>,
-    pinned: &[(usize, Vec<usize>)],
-    low: &ndarray::Array1<f64>,
-    high: &ndarray::Array1<f64>,
-    exempt: bool,
-) {
-    let pin = |delta: &mut Array2<f64>| {
-        for (gene, cells) in pinned {
-            for &cell in cells {
-                delta[[cell, *gene]] = input[[cell, *gene]];
-            }
-        }
+fn check_request(model: &RegulatoryModel, request: &Request<'_>) -> Result<()> {
+    let expected = (model.n_cells(), model.n_genes());
+    let shape = |name, found: (usize, usize), expected: (usize, usize)| {
+        let wrong = Error::Shape { name, found: format!("{found:?}"), expected: format!("{expected:?}") };
+        if found == expected { Ok(()) } else { Err(wrong) }
     };
-    pin(delta);
-    delta.axis_iter_mut(Axis(0)).into_par_iter().zip(expression.axis_iter(Axis(0))).for_each(|(mut d, x)| {
-        Zip::from(&mut d).and(&x).and(low).and(high).for_each(|d, &x, &low, &high| {
-            // an unchanged entry stays exactly unchanged: (x + d) - x is not d in floating point
-            let moved = x + *d;
-            if moved < low {
-                *d = low - x;
-            } else if moved > high {
-                *d = high - x;
-            }
-        });
-    });
-    if exempt {
-        pin(delta);
+    shape("expression", request.expression.dim(), expected)?;
+    shape("cells", request.cells.dim(), (model.n_cells(), request.targets.len()))?;
+    shape("desired", (1, request.desired.len()), (1, request.targets.len()))?;
+    if let Some(mask) = request.mask {
+        shape("mask", mask.dim(), expected)?;
     }
+    model::distinct("targets", request.targets.iter().map(|&t| t as i64), model.n_genes())?;
+    check::finite_vector("desired", request.desired.as_slice().into())?;
+    let sums = request.expression.axis_iter(Axis(0)).into_par_iter().all(|row| row.sum().is_finite());
+    if sums { Ok(()) } else { check::finite("expression", request.expression) }
 }
 
-fn validate(
-    model: &Model,
-    expression: ArrayView2<f64>,
-    request: &Request,
-    settings: &Settings,
+/// One propagation step of all blocks.
+fn step(
+    model: &RegulatoryModel,
+    reach: &Reach,
+    options: &Options,
+    signals: &Signals<'_>,
+    ranges: &[(f64, f64)],
+    states: &mut [State],
+    watched: &Watched<'_>,
 ) -> Result<()> {
-    let expected = (model.n_cells, model.n_genes);
-    let shape = |name, dim: (usize, usize), expected: (usize, usize)| {
-        let (found, expected) = (format!("shape {dim:?}"), format!("{expected:?}"));
-        Err(Error::Shape { name, found, expected })
-    };
-    if expression.dim() != expected {
-        return shape("expression", expression.dim(), expected);
-    }
-    check::finite("expression", expression)?;
-    check::indices("targets", request.genes.iter().map(|&g| g as i64), model.n_genes)?;
-    check::finite_vector("desired", request.desired)?;
-    if request.cells.dim() != (model.n_cells, request.genes.len())
-        || request.desired.len() != request.genes.len()
-    {
-        return shape("cells", request.cells.dim(), (model.n_cells, request.genes.len()));
-    }
-    if let Some(mask) = settings.mask
-        && mask.dim() != expected
-    {
-        return shape("mask", mask.dim(), expected);
-    }
-    let ligands = model.ligand_genes.len();
-    for (name, flags) in [("lr_ligands", settings.lr_ligands), ("tfl_ligands", settings.tfl_ligands)] {
-        check::same_rows(name, flags.len(), "ligand_genes", ligands)?;
-    }
-    for signal in settings.signals {
-        check::indices("signals", signal.positions.iter().map(|&p| p as i64), ligands)?;
-        check::same_rows("expression", model.n_cells, "the cells of a signal plan", signal.plan.cells())?;
-    }
-    Ok(())
+    let blocks = &model.layout.blocks;
+    let changed: Vec<Vec<bool>> =
+        states.par_iter_mut().zip(blocks).map(|(state, block)| state.sense(block, signals)).collect();
+    let anywhere: Vec<bool> =
+        (0..reach.moving.members.len()).map(|slot| changed.iter().any(|c| c[slot])).collect();
+    let plan = Plan::new(model, reach, &anywhere, options.slope.scale);
+    let work = (states.par_iter_mut(), blocks, &changed);
+    work.into_par_iter().try_for_each_init(
+        || (Product::default(), plain::Scratch::new(model)),
+        |(product, scratch), (state, block, changed)| {
+            let mut next = vec![[0.0; WIDTH]; state.delta.len()];
+            let mut write = |t: usize, lanes: &Lanes| {
+                reach.moving.place(model.targets[t].gene).into_iter().for_each(|slot| next[slot] = *lanes);
+            };
+            let slope = &options.slope;
+            if changed.contains(&true) && !options.plain {
+                product.compute(model, block, &plan, state, signals);
+                product.read(model, &mut write);
+            }
+            if changed.contains(&true) {
+                let targets = match options.plain {
+                    true => (0..model.targets.len()).collect(),
+                    false => plain::may_bind(model, &block.cells, reach, state, signals, slope, scratch),
+                };
+                let found =
+                    plain::contract(model, &targets, &block.cells, reach, state, signals, slope, scratch);
+                targets.iter().zip(&found).for_each(|(&t, lanes)| write(t, lanes));
+            }
+            state.follow(block, reach, options, signals);
+            state.delta = next;
+            bounds::pin_and_clip(state, ranges, options.rules.exempt_pinned);
+            watched.one_done()
+        },
+    )
+}
+
+/// Simulated expression and change on the full gene axis.
+///
+/// The change is stored column by column: the columns that cannot change are never touched, which spares
+/// the operating system most of its pages.
+fn result(
+    model: &RegulatoryModel,
+    reach: &Reach,
+    request: &Request<'_>,
+    states: &[State],
+) -> (Array2<f64>, Array2<f64>) {
+    let mut simulated = Array2::zeros(request.expression.raw_dim());
+    let mut delta = Array2::zeros(request.expression.raw_dim().f());
+    let places = &model.layout.places;
+    let rows = (simulated.axis_iter_mut(Axis(0)), request.expression.axis_iter(Axis(0)), places);
+    rows.into_par_iter().enumerate().for_each(|(cell, (mut simulated, observed, &(block, lane)))| {
+        simulated.assign(&observed);
+        for (slot, &gene) in reach.moving.members.iter().enumerate() {
+            simulated[gene] = states[block as usize].simulated(slot, lane as usize);
+        }
+        for (j, &gene) in request.targets.iter().enumerate() {
+            if request.cells[[cell, j]] {
+                simulated[gene] = request.desired[j];
+            }
+        }
+    });
+    delta.axis_iter_mut(Axis(1)).into_par_iter().enumerate().for_each(|(gene, mut column)| {
+        let Some(slot) = reach.moving.place(gene) else { return };
+        for (value, &(block, lane)) in column.iter_mut().zip(places) {
+            *value = states[block as usize].delta[slot][lane as usize];
+        }
+    });
+    (simulated, delta)
 }

@@ -1,143 +1,276 @@
-//! Coefficients of all targets, with every index checked once.
+//! Fitted models of all targets, with every index checked once.
 
+use super::contract::{self, Panel};
+use super::layout::Layout;
+use super::rows::RowMaps;
 use crate::check;
 use crate::error::{Error, Result};
-use ndarray::{Array2, ArrayView1, ArrayView2};
-use std::collections::HashMap;
-use std::sync::Arc;
+use crate::splash::Derivatives;
+use ndarray::{Array2, ArrayView2, s};
+use std::collections::BTreeSet;
 
-/// What one coefficient multiplies.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// What a coefficient multiplies. Genes and ligands are positions on their axes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Term {
     /// Expression of a gene.
-    Gene(usize),
-    /// Received ligand (position) times receptor (gene).
-    LigandReceptor(usize, usize),
-    /// Received ligand (position) times transcription factor (gene).
-    LigandTf(usize, usize),
+    Gene(u32),
+    /// Received ligand times expression of its receptor.
+    LigandReceptor {
+        /// Position on the ligand axis.
+        ligand: u32,
+        /// Gene of the receptor.
+        receptor: u32,
+    },
+    /// Received ligand times expression of a regulator.
+    TfLigand {
+        /// Position on the ligand axis.
+        ligand: u32,
+        /// Gene of the regulator.
+        regulator: u32,
+    },
 }
 
-/// Coefficients of one target gene as the caller has them.
+/// Model of one target as the caller describes it.
 #[derive(Debug, Clone, Copy)]
-pub struct TargetTable<'a> {
-    /// Column of the target on the gene axis.
+pub struct TargetInput<'a> {
+    /// Gene predicted by the model.
     pub gene: i64,
-    /// Rows x (intercept, coefficients).
+    /// Rows x (1 + columns): intercept first.
     pub betas: ArrayView2<'a, f64>,
-    /// One line per coefficient: kind (0 or 3 gene, 1 ligand-receptor, 2 ligand-TF), first, second; -1 is missing.
+    /// Columns x 3: (0 or 3, gene, -1), (1, ligand, receptor) or (2, ligand, regulator); -1 = missing.
     pub columns: ArrayView2<'a, i64>,
-    /// Row of each cell, -1 for none.
-    pub rows: ArrayView1<'a, i64>,
+    /// Which map gives the row of `betas` that a cell uses.
+    pub map: usize,
 }
 
-/// One target, on the axes of the model.
+/// Model of one target, checked.
 #[derive(Debug, Clone)]
 pub struct Target {
-    /// Gene of the target.
+    /// Gene predicted by the model.
     pub gene: usize,
-    /// Rows x terms, without the intercept.
+    /// Rows x columns, without the intercept, which no derivative needs.
     pub betas: Array2<f64>,
-    /// Column of `betas` of each entry of `terms`.
-    pub terms: Vec<(usize, Term)>,
-    /// Row of each cell, negative for none; shared by targets with the same map.
-    pub rows: Arc<Vec<i64>>,
+    /// Term of each column; `None` when a member is missing, so that the column acts on nothing.
+    pub terms: Vec<Option<Term>>,
+    /// Row map of the target.
+    pub map: usize,
+    is_tf: Vec<bool>,
+    pub(crate) derivatives: Derivatives,
 }
 
-/// All targets of a run.
+/// Fitted models of all targets on one set of cells, ready for any number of perturbations.
 #[derive(Debug, Clone)]
-pub struct Model {
-    /// Number of genes on the gene axis.
-    pub n_genes: usize,
-    /// Number of cells.
-    pub n_cells: usize,
-    /// Gene of each ligand position.
-    pub ligand_genes: Vec<usize>,
-    /// Targets in the order of the caller.
-    pub targets: Vec<Target>,
+pub struct RegulatoryModel {
+    pub(crate) n_cells: usize,
+    pub(crate) n_genes: usize,
+    pub(crate) ligand_genes: Vec<usize>,
+    pub(crate) targets: Vec<Target>,
+    pub(crate) maps: Vec<Vec<i32>>,
+    /// Union of the terms of all targets, ascending.
+    pub(crate) features: Vec<Term>,
+    pub(crate) layout: Layout,
+    /// Targets whose betas are shared by the cells of a group, in the order of the panels' columns.
+    pub(crate) shared: Vec<usize>,
+    /// Betas of the shared targets: group by group, [`crate::gemm::ROWS`] targets per panel.
+    pub(crate) panels: Vec<Vec<Panel>>,
+    /// Targets whose betas differ within a group.
+    pub(crate) own: Vec<usize>,
+    /// Their columns with the features they multiply.
+    pub(crate) own_columns: Vec<Vec<(u32, u32)>>,
 }
 
-impl Model {
-    /// Check and take over the tables.
+impl RegulatoryModel {
+    /// Check the models and pack their betas.
+    ///
+    /// * `ligand_genes`: gene of each ligand of the ligand axis, all different.
+    /// * `maps`: row of the betas for every cell, -1 where all betas are zero; one map may serve many targets.
     ///
     /// # Errors
-    /// An index out of range, or tables whose shapes disagree.
+    /// When an index points outside its axis, a beta is not finite, or a gene is modeled twice.
     pub fn new(
-        tables: &[TargetTable],
+        n_genes: usize,
+        ligand_genes: &[i64],
+        maps: Vec<Vec<i64>>,
+        targets: &[TargetInput<'_>],
+    ) -> Result<Self> {
+        let ligand_genes = distinct("ligand_genes", ligand_genes.iter().copied(), n_genes)?;
+        distinct("genes of the targets", targets.iter().map(|t| t.gene), n_genes)?;
+        let n_cells = maps.first().map_or(0, Vec::len);
+        for map in &maps {
+            check::same_rows("rows of the first target", n_cells, "rows of another target", map.len())?;
+        }
+        let mut rows = RowMaps::new(&maps);
+        let targets = targets
+            .iter()
+            .map(|input| check_target(input, n_genes, &ligand_genes, &mut rows))
+            .collect::<Result<Vec<_>>>()?;
+        let maps = rows.finish();
+        Ok(Self::pack(n_cells, n_genes, ligand_genes, maps, targets))
+    }
+
+    fn pack(
         n_cells: usize,
         n_genes: usize,
-        ligand_genes: ArrayView1<i64>,
-    ) -> Result<Self> {
-        check::indices("ligand_genes", ligand_genes.iter().copied(), n_genes)?;
-        let mut maps: HashMap<Vec<i64>, Arc<Vec<i64>>> = HashMap::new();
-        let mut targets = Vec::with_capacity(tables.len());
-        for table in tables {
-            targets.push(checked(table, n_cells, n_genes, ligand_genes.len(), &mut maps)?);
+        ligand_genes: Vec<usize>,
+        maps: Vec<Vec<i32>>,
+        targets: Vec<Target>,
+    ) -> Self {
+        let (layout, grouped) = Layout::new(n_cells, &maps);
+        let terms: BTreeSet<Term> = targets.iter().flat_map(|t| t.terms.iter().flatten().copied()).collect();
+        let features: Vec<Term> = terms.into_iter().collect();
+        let (shared, own): (Vec<usize>, Vec<usize>) =
+            (0..targets.len()).partition(|&t| grouped[targets[t].map]);
+        let panels = contract::pack(&targets, &shared, &features, &layout, &maps);
+        let own_columns = contract::columns(&targets, &own, &features);
+        Self {
+            n_cells,
+            n_genes,
+            ligand_genes,
+            targets,
+            maps,
+            features,
+            layout,
+            shared,
+            panels,
+            own,
+            own_columns,
         }
-        let ligand_genes = ligand_genes.iter().map(|&g| g as usize).collect();
-        Ok(Self { n_genes, n_cells, ligand_genes, targets })
+    }
+
+    /// The same models with the coefficient of every TF outside the list of its target set to zero.
+    ///
+    /// `allowed` has one entry per target; `None` leaves the target as it is.
+    ///
+    /// # Errors
+    /// When the number of lists is not the number of targets, or a gene is outside the gene axis.
+    pub fn restricted(&self, allowed: &[Option<Vec<i64>>]) -> Result<Self> {
+        if allowed.len() != self.targets.len() {
+            return Err(Error::Shape {
+                name: "allowed_tfs",
+                found: format!("{} lists", allowed.len()),
+                expected: format!("{}, one per target", self.targets.len()),
+            });
+        }
+        let mut targets = self.targets.clone();
+        for (target, list) in targets.iter_mut().zip(allowed) {
+            let Some(list) = list else { continue };
+            check::indices("allowed_tfs", list.iter().copied(), self.n_genes)?;
+            for (column, term) in target.terms.iter().enumerate() {
+                if let (true, Some(Term::Gene(gene))) = (target.is_tf[column], term)
+                    && !list.contains(&i64::from(*gene))
+                {
+                    target.betas.column_mut(column).fill(0.0);
+                }
+            }
+        }
+        let (ligand_genes, maps) = (self.ligand_genes.clone(), self.maps.clone());
+        Ok(Self::pack(self.n_cells, self.n_genes, ligand_genes, maps, targets))
+    }
+
+    /// Number of cells that the row maps cover.
+    #[must_use]
+    pub fn n_cells(&self) -> usize {
+        self.n_cells
+    }
+
+    /// Number of genes of the gene axis.
+    #[must_use]
+    pub fn n_genes(&self) -> usize {
+        self.n_genes
+    }
+
+    /// Number of ligands of the ligand axis.
+    #[must_use]
+    pub fn n_ligands(&self) -> usize {
+        self.ligand_genes.len()
+    }
+
+    /// Models of the targets.
+    #[must_use]
+    pub fn targets(&self) -> &[Target] {
+        &self.targets
+    }
+
+    /// Betas of target `t` at a cell, empty when they are all zero.
+    pub(crate) fn betas_at(&self, t: usize, cell: usize) -> &[f64] {
+        let target = &self.targets[t];
+        let Ok(row) = usize::try_from(self.maps[target.map][cell]) else { return &[] };
+        let width = target.terms.len();
+        target.betas.as_slice().map_or(&[], |all| &all[row * width..(row + 1) * width])
     }
 }
 
-fn checked(
-    table: &TargetTable,
-    n_cells: usize,
+/// Positions that must be inside an axis and differ from each other.
+pub(crate) fn distinct(
+    name: &'static str,
+    values: impl Iterator<Item = i64> + Clone,
+    len: usize,
+) -> Result<Vec<usize>> {
+    check::indices(name, values.clone(), len)?;
+    let positions: Vec<usize> = values.map(|v| v as usize).collect();
+    let mut seen = vec![false; len];
+    for &position in &positions {
+        if std::mem::replace(&mut seen[position], true) {
+            return Err(Error::Shape {
+                name,
+                found: format!("{position} twice"),
+                expected: "each gene once".into(),
+            });
+        }
+    }
+    Ok(positions)
+}
+
+fn check_target(
+    input: &TargetInput<'_>,
     n_genes: usize,
-    n_ligands: usize,
-    maps: &mut HashMap<Vec<i64>, Arc<Vec<i64>>>,
+    ligand_genes: &[usize],
+    maps: &mut RowMaps<'_>,
 ) -> Result<Target> {
-    check::indices("target genes", [table.gene], n_genes)?;
-    check::finite("betas", table.betas)?;
-    check::same_rows("rows", table.rows.len(), "cells", n_cells)?;
-    let columns = table.columns.nrows();
-    if table.columns.ncols() != 3 || table.betas.ncols() != columns + 1 {
+    let n_columns = input.columns.nrows();
+    if input.columns.ncols() != 3 || input.betas.ncols() != 1 + n_columns {
         return Err(Error::Shape {
-            name: "betas",
-            found: format!("{} columns for {columns} modulators", table.betas.ncols()),
-            expected: "the intercept and one column per modulator".to_string(),
+            name: "betas and columns of a target",
+            found: format!("{:?} and {:?}", input.betas.dim(), input.columns.dim()),
+            expected: "(rows, 1 + p) and (p, 3)".into(),
         });
     }
-    check::indices("rows", table.rows.iter().copied().filter(|&r| r != -1), table.betas.nrows())?;
-    let mut terms = Vec::with_capacity(columns);
-    for (at, line) in table.columns.outer_iter().enumerate() {
-        let (kind, first, second) = (line[0], line[1], line[2]);
-        let first_len = if matches!(kind, 1 | 2) { n_ligands } else { n_genes };
-        check::indices("columns", [first].into_iter().filter(|&i| i != -1), first_len)?;
-        check::indices("columns", [second].into_iter().filter(|&i| i != -1), n_genes)?;
-        let (a, b) = (usize::try_from(first).ok(), usize::try_from(second).ok());
-        // with a missing end every part of the term is 0
-        match (kind, a, b) {
-            (0 | 3, Some(gene), _) => terms.push((at, Term::Gene(gene))),
-            (1, Some(ligand), Some(receptor)) => terms.push((at, Term::LigandReceptor(ligand, receptor))),
-            (2, Some(ligand), Some(tf)) => terms.push((at, Term::LigandTf(ligand, tf))),
-            (0..=3, _, _) => {}
-            _ => return Err(Error::Index { name: "column kinds", index: kind, len: 4 }),
-        }
-    }
-    let (betas, rows) = distinct(table.betas.slice(ndarray::s![.., 1..]), table.rows);
-    let rows = maps.entry(rows.clone()).or_insert_with(|| Arc::new(rows)).clone();
-    Ok(Target { gene: table.gene as usize, betas, terms, rows })
+    check::finite("betas", input.betas)?;
+    let terms = input
+        .columns
+        .outer_iter()
+        .map(|c| term(c[0], c[1], c[2], n_genes, ligand_genes.len()))
+        .collect::<Result<Vec<_>>>()?;
+    let (betas, map) = maps.number(input.betas.slice(s![.., 1..]), input.map)?;
+    Ok(Target {
+        gene: input.gene as usize,
+        betas,
+        derivatives: Derivatives::new(&terms, ligand_genes),
+        is_tf: input.columns.column(0).iter().map(|&kind| kind == 0).collect(),
+        terms,
+        map,
+    })
 }
 
-/// Keep one of each set of equal rows: a table that repeats a row per cell costs no more than one per cluster,
-/// and both give the same bits. Rows are numbered by the cell that uses them first.
-fn distinct(betas: ArrayView2<f64>, rows: ArrayView1<i64>) -> (Array2<f64>, Vec<i64>) {
-    let mut known: HashMap<Vec<u64>, i64> = HashMap::new();
-    let mut number: Vec<Option<i64>> = vec![None; betas.nrows()];
-    let mut kept = Vec::new();
-    let mut map = Vec::with_capacity(rows.len());
-    for &row in rows {
-        let Ok(row) = usize::try_from(row) else {
-            map.push(-1);
-            continue;
-        };
-        let at = *number[row].get_or_insert_with(|| {
-            let bits = betas.row(row).iter().map(|b| b.to_bits()).collect();
-            *known.entry(bits).or_insert_with(|| {
-                kept.push(row);
-                kept.len() as i64 - 1
-            })
-        });
-        map.push(at);
+fn term(kind: i64, first: i64, second: i64, n_genes: usize, n_ligands: usize) -> Result<Option<Term>> {
+    let present = |name, index: i64, len| match index {
+        -1 => Ok(None),
+        _ => check::indices(name, [index], len).map(|()| Some(index as u32)),
+    };
+    match kind {
+        0 | 3 => Ok(present("gene of a column", first, n_genes)?.map(Term::Gene)),
+        1 | 2 => {
+            let ligand = present("ligand of a column", first, n_ligands)?;
+            let partner = present("receptor or regulator of a column", second, n_genes)?;
+            Ok(ligand.zip(partner).map(|(ligand, partner)| match kind {
+                1 => Term::LigandReceptor { ligand, receptor: partner },
+                _ => Term::TfLigand { ligand, regulator: partner },
+            }))
+        }
+        _ => Err(Error::Parameter {
+            name: "kind of a column",
+            value: kind.to_string(),
+            expected: "use 0 (TF), 1 (ligand-receptor), 2 (TF-ligand) or 3 (extra gene)",
+        }),
     }
-    (betas.select(ndarray::Axis(0), &kept), map)
 }

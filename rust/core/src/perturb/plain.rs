@@ -1,109 +1,112 @@
-//! Derivatives term by term: the splash of a target, and propagation where coefficients differ per cell or
-//! are capped. Also the oracle of the matrix form.
+//! Plain path: the derivatives of one target in one cell times the changes, summed on the spot.
+//!
+//! Used where the cap on a derivative may bind, and as the oracle of the product.
 
-use super::model::{Model, Target, Term};
-use super::terms::{Cell, State};
-use ndarray::{Array2, ArrayViewMut1, Axis};
-use rayon::prelude::*;
-use std::collections::BTreeMap;
+use super::features::Reach;
+use super::layout::WIDTH;
+use super::model::RegulatoryModel;
+use super::signals::Signals;
+use super::state::{Lanes, State};
+use crate::splash::{Cell, Slope};
 
-/// Terms of a target in the order of its modulator genes.
-#[derive(Debug, Clone)]
-pub struct Derivative<'a> {
-    target: &'a Target,
-    /// Distinct modulator genes, ascending.
-    pub genes: Vec<usize>,
-    /// Column of betas, term, slot of the first end, slot of the second end.
-    terms: Vec<(usize, Term, usize, usize)>,
-    scale: f64,
-    cap: Option<f64>,
+/// State of one cell on the full axes; entries that cannot matter stay 0.
+#[derive(Debug)]
+pub(crate) struct Scratch {
+    levels: Vec<f64>,
+    changes: Vec<f64>,
+    received: Vec<f64>,
+    received_tfl: Vec<f64>,
 }
 
-impl<'a> Derivative<'a> {
-    /// Resolve the modulators; `allowed` restricts the genes that act as TFs by themselves.
-    #[must_use]
-    pub fn new(
-        model: &'a Model,
-        target: usize,
-        scale: f64,
-        cap: Option<f64>,
-        allowed: Option<&[i64]>,
-    ) -> Self {
-        let target = &model.targets[target];
-        let ends = |term: Term| match term {
-            Term::Gene(gene) => (gene, gene),
-            Term::LigandReceptor(ligand, second) | Term::LigandTf(ligand, second) => {
-                (model.ligand_genes[ligand], second)
-            }
+impl Scratch {
+    pub fn new(model: &RegulatoryModel) -> Self {
+        let (genes, ligands) = (vec![0.0; model.n_genes()], vec![0.0; model.n_ligands()]);
+        Self { levels: genes.clone(), changes: genes, received: ligands.clone(), received_tfl: ligands }
+    }
+
+    /// Reduce every lane of a block to one number per gene and ligand.
+    fn load(&mut self, reach: &Reach, state: &State, signals: &Signals<'_>, reduce: impl Fn(&Lanes) -> f64) {
+        let put = |out: &mut Vec<f64>, members: &[usize], rows: &[Lanes]| {
+            members.iter().zip(rows).for_each(|(&member, lanes)| out[member] = reduce(lanes));
         };
-        let mut slots: BTreeMap<usize, usize> = BTreeMap::new();
-        for &(_, term) in &target.terms {
-            let (first, second) = ends(term);
-            slots.insert(first, 0);
-            slots.insert(second, 0);
+        put(&mut self.levels, &reach.levels.members, &state.levels);
+        for (slot, &gene) in reach.moving.members.iter().enumerate() {
+            self.changes[gene] = reduce(state.change(slot, signals));
         }
-        for (slot, value) in slots.values_mut().enumerate() {
-            *value = slot;
-        }
-        let terms = target
-            .terms
-            .iter()
-            .filter(|(_, term)| is_allowed(*term, allowed))
-            .map(|&(column, term)| {
-                let (first, second) = ends(term);
-                (column, term, slots[&first], slots[&second])
-            })
-            .collect();
-        Self { target, genes: slots.into_keys().collect(), terms, scale, cap }
+        put(&mut self.received, &reach.lr.members, &state.lr);
+        put(&mut self.received_tfl, &reach.tfl.members, &state.tfl);
     }
 
-    /// Derivative of the target by each modulator gene in one cell; scaled term by term, summed, then capped.
-    pub fn of_cell(&self, cell: usize, state: &Cell, slopes: &mut [f64]) {
-        slopes.fill(0.0);
-        let Ok(row) = usize::try_from(self.target.rows[cell]) else { return };
-        for &(column, term, first, second) in &self.terms {
-            let beta = self.target.betas[[row, column]];
-            let slope = state.slopes(term, self.scale);
-            slopes[first] += beta * slope.first;
-            slopes[second] += beta * slope.second;
-        }
-        if let Some(cap) = self.cap {
-            for slope in slopes {
-                *slope = slope.clamp(-cap, cap);
-            }
-        }
-    }
-
-    /// Change of the target in one cell to first order.
-    pub fn change(&self, cell: usize, state: &Cell, slopes: &mut [f64]) -> f64 {
-        self.of_cell(cell, state, slopes);
-        self.genes.iter().zip(slopes).map(|(&gene, slope)| *slope * state.delta(gene)).sum()
+    fn cell(&self) -> Cell<'_> {
+        Cell { expression: &self.levels, received: &self.received, received_tfl: &self.received_tfl }
     }
 }
 
-/// Whether a term may act: only single genes are restricted.
-#[must_use]
-pub fn is_allowed(term: Term, allowed: Option<&[i64]>) -> bool {
-    match (term, allowed) {
-        (Term::Gene(gene), Some(allowed)) => allowed.contains(&(gene as i64)),
-        _ => true,
+/// Changes of `targets` in the cells of a block.
+pub(crate) fn contract(
+    model: &RegulatoryModel,
+    targets: &[usize],
+    cells: &[u32],
+    reach: &Reach,
+    state: &State,
+    signals: &Signals<'_>,
+    slope: &Slope,
+    scratch: &mut Scratch,
+) -> Vec<Lanes> {
+    let mut out = vec![[0.0; WIDTH]; targets.len()];
+    if targets.is_empty() {
+        return out;
     }
-}
-
-/// Derivative of one target by the genes `modulators`, cells x modulators.
-#[must_use]
-pub fn splash(derivative: &Derivative, state: &State, modulators: &[usize]) -> Array2<f64> {
-    let slots: Vec<Option<usize>> =
-        modulators.iter().map(|g| derivative.genes.binary_search(g).ok()).collect();
-    let mut out = Array2::zeros((state.expression.nrows(), modulators.len()));
-    out.axis_iter_mut(Axis(0)).into_par_iter().enumerate().for_each_init(
-        || vec![0.0; derivative.genes.len()],
-        |slopes, (cell, mut row): (usize, ArrayViewMut1<f64>)| {
-            derivative.of_cell(cell, &state.cell(cell), slopes);
-            for (out, slot) in row.iter_mut().zip(&slots) {
-                *out = slot.map_or(0.0, |slot| slopes[slot]);
+    for (lane, &cell) in cells.iter().enumerate() {
+        scratch.load(reach, state, signals, |lanes| lanes[lane]);
+        for (&t, out) in targets.iter().zip(&mut out) {
+            let betas = model.betas_at(t, cell as usize);
+            if betas.is_empty() {
+                continue;
             }
-        },
-    );
+            let mut sum = 0.0;
+            model.targets()[t].derivatives.evaluate(betas, scratch.cell(), slope, |gene, derivative| {
+                sum += derivative * scratch.changes[gene];
+            });
+            out[lane] = sum;
+        }
+    }
     out
+}
+
+/// Targets of which a derivative may exceed the cap in some cell of a block.
+///
+/// Derivatives are bounded by the largest expression, received amount and betas of the block. Only those with
+/// respect to genes that can change count.
+pub(crate) fn may_bind(
+    model: &RegulatoryModel,
+    cells: &[u32],
+    reach: &Reach,
+    state: &State,
+    signals: &Signals<'_>,
+    slope: &Slope,
+    scratch: &mut Scratch,
+) -> Vec<usize> {
+    let Some(cap) = slope.cap else { return Vec::new() };
+    scratch.load(reach, state, signals, |lanes| lanes.iter().fold(0.0, |m: f64, v| m.max(v.abs())));
+    let bound = Slope { scale: slope.scale.abs(), cap: None };
+    let binds = |&t: &usize| {
+        let shared = model.shared.binary_search(&t).is_ok();
+        let mut sizes = vec![0.0f64; model.targets()[t].terms.len()];
+        for &cell in if shared { &cells[..1] } else { cells } {
+            sizes
+                .iter_mut()
+                .zip(model.betas_at(t, cell as usize))
+                .for_each(|(size, b)| *size = size.max(b.abs()));
+        }
+        let mut largest = 0.0f64;
+        model.targets()[t].derivatives.evaluate(&sizes, scratch.cell(), &bound, |gene, derivative| {
+            if reach.moving.place(gene).is_some() {
+                largest = largest.max(derivative);
+            }
+        });
+        // the bound and the derivatives themselves are rounded
+        largest > cap * (1.0 - 1e-9)
+    };
+    (0..model.targets().len()).filter(binds).collect()
 }
