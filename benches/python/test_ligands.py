@@ -21,7 +21,10 @@ from numpy.typing import NDArray
 from cytoripple.kernels.ligands import ReceivedPlan
 
 Array = NDArray[np.float64]
-HEADER = "case | peer | ours ms | peer ms | ratio | our error | peer error | P Gflop/s | BW GB/s | share of P"
+HEADER = (
+    "case | peer | ours ms | peer ms | ratio | our error | peer error | P Gflop/s | BW GB/s | "
+    "share of P (49 nodes)"
+)
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,9 @@ const PARTS: usize = 16;
 /// Lane groups of weights and of cells held at a time: 16 KiB each, the first cache level.
 const SCRATCH: usize = 512;
 
+/// Cells whose ligands are asked for ahead of their use: their rows fit into the first cache level.
+const AHEAD: usize = 32;
+
 /// Spreads blocks of cells onto planes of nodes.
 pub(super) struct Spreader<'a> {
     pub(super) lattice: &'a Lattice,
@@ -104,6 +107,8 @@ impl Spreader<'_> {
         let stencil = self.lattice.stencil();
         let most = (SCRATCH / stencil).min(SCRATCH / (Lanes::WIDTH * groups)).max(1);
         let base = first_plane * self.lattice.plane();
+        let last = blocks.last().map_or(0, |block| block.first + block.count);
+        let mut asked = blocks.first().map_or(0, |block| block.first);
         let mut rest = blocks;
         let mut steps = 0;
         while let Some(first) = rest.first().filter(|_| self.meter.running()) {
@@ -120,11 +125,12 @@ impl Spreader<'_> {
             for (block, weights) in now.iter().zip(scratch.weights.chunks_mut(stencil)) {
                 self.stencils.weights(self.lattice, block, weights);
             }
-            if let Some(next) = rest.first() {
-                let rows = &self.lattice.rows[next.first..];
-                rows.iter()
-                    .take(most * Lanes::WIDTH)
-                    .for_each(|row| prefetch(self.columns.of(self.job.row(*row))));
+            // Rows are asked for once, ahead of the product that hides the wait for them.
+            let soon = last.min(first.first + cells + AHEAD);
+            if asked < soon {
+                let rows = &self.lattice.rows[asked..soon];
+                rows.iter().for_each(|row| prefetch(self.columns.of(self.job.row(*row))));
+                asked = soon;
             }
             scratch.targets.clear();
             scratch.targets.extend(self.stencils.nodes.iter().map(|node| first.node - base + node));
