@@ -132,7 +132,7 @@ impl Quadratic for DataState<'_> {
         let cells = self.residual.len();
         let scale = self.per_cell.sqrt();
         let gather = || support.iter().flat_map(|&j| self.data.column(j)).map(|x| x * scale).collect();
-        (2 * cells < support.len()).then(|| (gather(), cells))
+        (cells < support.len()).then(|| (gather(), cells))
     }
 
     fn block(&self, support: &[usize], out: &mut [f64]) {

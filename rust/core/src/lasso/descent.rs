@@ -58,7 +58,8 @@ impl<'a> Descent<'a> {
     fn judge<Q: Quadratic>(&mut self, quadratic: &mut Q, moved: f64) -> Option<bool> {
         let null = quadratic.null();
         if let Stage::Polishing { rounds, reached, rule } = self.stage {
-            if reached == Reached::Stuck || moved <= 1e-24 * null || rounds >= POLISH_ROUNDS {
+            let spent = rounds >= POLISH_ROUNDS || self.n_iter >= self.control.max_iter;
+            if reached == Reached::Stuck || moved <= 1e-24 * null || spent {
                 return self.end(quadratic, rule);
             }
             let reached = newton(quadratic, self.penalty, self.w, 6);
@@ -74,7 +75,7 @@ impl<'a> Descent<'a> {
         }
         self.primal = found.primal;
         let rule = found.rule(self.control.tol, null);
-        if let (Some(rule), true) = (rule, self.control.polish) {
+        if let (Some(rule), true) = (rule, self.control.polish && self.n_iter < self.control.max_iter) {
             let reached = newton(quadratic, self.penalty, self.w, 6);
             self.stage = Stage::Polishing { rounds: 1, reached, rule };
             return Some(false);

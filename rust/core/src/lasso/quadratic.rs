@@ -50,7 +50,7 @@ pub trait Quadratic: Sync {
     fn block(&self, support: &[usize], out: &mut [f64]);
 
     /// Columns on `support`, one after the other and scaled so that their Gram is `G`, with their length: only
-    /// where they are so much shorter than the support that working with them beats working with `G`.
+    /// where they are shorter than the support, so that `G` is singular there and working with them is cheaper.
     fn short_columns(&self, _support: &[usize]) -> Option<(Vec<f64>, usize)> {
         None
     }
