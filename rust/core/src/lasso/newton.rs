@@ -56,14 +56,11 @@ fn direction<Q: Quadratic>(
     w: &[f64],
     descent: &[f64],
 ) -> Option<(Vec<f64>, Vec<f64>)> {
-    if let Some((columns, cells)) = quadratic.short_columns(support) {
-        let (slope, bends, unit) = bent_slope(support, penalty, w, descent);
-        if let Some(direction) = low_rank::solve(&columns, cells, &bends, &unit, &slope) {
-            return Some((slope, direction));
-        }
-    }
     if support.len() > LARGEST_SUPPORT {
-        return None;
+        let (columns, cells) = quadratic.short_columns(support)?;
+        let (slope, bends, unit) = bent_slope(support, penalty, w, descent);
+        let direction = low_rank::solve(&columns, cells, &bends, &unit, &slope)?;
+        return Some((slope, direction));
     }
     let mut hessian = vec![0.0; support.len() * support.len()];
     quadratic.block(support, &mut hessian);
