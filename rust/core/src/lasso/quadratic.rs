@@ -46,8 +46,19 @@ pub trait Quadratic: Sync {
     /// `G w`.
     fn product(&self, w: &[f64], out: &mut [f64]);
 
-    /// `G` restricted to the columns of `support`, row by row into `out`.
-    fn block(&self, support: &[usize], out: &mut [f64]);
+    /// Entries `columns` of row `j` of `G`.
+    fn row(&self, j: usize, columns: &[usize], out: &mut [f64]);
+}
+
+/// Numbers in the widest register: the unit of packing and padding.
+pub const LANES: usize = 8;
+
+/// `sums += factor * values`, one register.
+#[inline(always)]
+pub fn add_scaled<const FMA: bool>(sums: &mut [f64; LANES], factor: f64, values: &[f64; LANES]) {
+    for lane in 0..LANES {
+        sums[lane] = fma::<FMA>(factor, values[lane], sums[lane]);
+    }
 }
 
 /// Sum of products in 32 fixed lanes: enough independent sums to hide the latency of the additions.
@@ -71,6 +82,32 @@ pub fn dot<const FMA: bool>(a: &[f64], b: &[f64]) -> f64 {
         sum = fma::<FMA>(*a, *b, sum);
     }
     sum
+}
+
+/// Sum in 32 fixed lanes.
+#[must_use]
+pub fn sum(values: &[f64]) -> f64 {
+    let mut lanes = [0.0f64; 32];
+    let (chunks, rest) = values.as_chunks::<32>();
+    for chunk in chunks {
+        for (lane, value) in lanes.iter_mut().zip(chunk) {
+            *lane += value;
+        }
+    }
+    lanes.iter().sum::<f64>() + rest.iter().sum::<f64>()
+}
+
+/// Consecutive positions in a list of indices: `(first index, how many)`.
+#[must_use]
+pub fn runs(indices: &[usize]) -> Vec<(usize, usize)> {
+    let mut out: Vec<(usize, usize)> = Vec::new();
+    for &index in indices {
+        match out.last_mut() {
+            Some((first, count)) if *first + *count == index => *count += 1,
+            _ => out.push((index, 1)),
+        }
+    }
+    out
 }
 
 /// `y += a * x`.
