@@ -6,9 +6,7 @@ PYTHON := $(shell sh tools/find-python.sh)
 OUT    ?= demo
 RUST   := $(shell find rust -name '*.rs' -o -name Cargo.toml) Cargo.toml
 
-export PYTHONWARNINGS ?= default
-
-.PHONY: demo test lint check-rust check-python bench wheel golden clean
+.PHONY: demo test check-rust check-python bench wheel clean
 
 # The whole path on the generated toy tissue, or on your own: make demo DATA=tissue.h5ad NETWORK=network.parquet
 demo: $(BIN)/.built

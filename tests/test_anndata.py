@@ -10,13 +10,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from anndata import AnnData
-from cytoripple._anndata import cell_thresholds, input_hash, looks_like_counts, read_tissue
-from cytoripple._errors import ClusterError, CoordinatesError, GeneMatchError, InputError, LayerError
-from cytoripple._names import find_genes, infer_species
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
+from cytoripple._anndata import cell_thresholds, input_hash, looks_like_counts, read_tissue
+from cytoripple._errors import ClusterError, CoordinatesError, GeneMatchError, InputError, LayerError
+from cytoripple._names import find_genes, infer_species
 from tests.conftest import real_file
 
 GENES = ["Sox2", "Pax6", "Wnt5a", "Fzd1", "Actb"]

@@ -1,10 +1,23 @@
 """Native kernels. The public, documented entrance is `cytoripple.kernels`."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, final
 
 import numpy as np
 from numpy.typing import NDArray
+
+__all__ = [
+    "DEBUG_BUILD",
+    "CoreError",
+    "ReceivedPlan",
+    "RegulatoryModel",
+    "__version__",
+    "check_design",
+    "fit_batch",
+    "nearest_neighbors",
+    "sparse_group_lasso",
+    "validation_errors",
+]
 
 __version__: str
 DEBUG_BUILD: bool
@@ -70,20 +83,22 @@ def validation_errors(
 ) -> NDArray[np.float64]:
     """Squared errors of held-out cells, targets x multipliers."""
 
-# --- received ligands
+# ligand
 
+@final
 class ReceivedPlan:
-    """Plan on fixed coordinates, reusable for any expression."""
+    """Received ligands on fixed coordinates, reusable for every expression."""
 
     def __new__(
         cls,
         xy: NDArray[np.float64],
+        *,
         radius: float,
         kernel: str,
-        cutoff: float | None,
         method: str,
         rtol: float,
         factor: float,
+        cutoff: float | None = None,
         samples: NDArray[np.int64] | None = None,
         n_ligands: int = 50,
         threads: int = 0,
@@ -91,14 +106,60 @@ class ReceivedPlan:
     def apply(
         self,
         ligands: NDArray[np.float64],
-        scale: float = 1.0,
         *,
+        scale: float = 1.0,
         threads: int = 0,
         progress: Callable[[int, int], object] | None = None,
-    ) -> NDArray[np.float64]: ...
+    ) -> NDArray[np.float64]:
+        """Received amount of each ligand at each cell (cells x ligands)."""
     @property
     def method(self) -> str: ...
     @property
     def error_bound(self) -> float: ...
     @property
     def n_cells(self) -> int: ...
+
+# perturbation
+
+@final
+class RegulatoryModel:
+    def __new__(
+        cls,
+        n_genes: int,
+        ligand_genes: NDArray[np.int64],
+        maps: Sequence[NDArray[np.int64]],
+        targets: Sequence[tuple[int, NDArray[np.float64], NDArray[np.int64], int]],
+    ) -> RegulatoryModel: ...
+    def splash(
+        self,
+        target: int,
+        expression: NDArray[np.float64],
+        received: NDArray[np.float64],
+        received_tfl: NDArray[np.float64],
+        modulators: NDArray[np.int64],
+        beta_scale_factor: float,
+        beta_cap: float | None,
+        min_expression: float,
+        allowed_tfs: Sequence[NDArray[np.int64] | None] | None,
+        threads: int,
+    ) -> NDArray[np.float64]: ...
+    def perturb(
+        self,
+        expression: NDArray[np.float64],
+        targets: Sequence[int],
+        desired: Sequence[float],
+        cells: NDArray[np.bool_],
+        signals: Sequence[tuple[ReceivedPlan, NDArray[np.int64]]],
+        scale_factor: float,
+        lr_ligands: Sequence[bool],
+        tfl_ligands: Sequence[bool],
+        rules: tuple[str, str, str, bool, float],
+        n_propagation: int,
+        beta_scale_factor: float,
+        beta_cap: float | None,
+        mask: NDArray[np.bool_] | None,
+        allowed_tfs: Sequence[NDArray[np.int64] | None] | None,
+        plain: bool,
+        threads: int,
+        progress: Callable[[int, int], object] | None,
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]: ...

@@ -144,4 +144,6 @@ def _make(name: ProgressName | Progress | None) -> Progress:
         return name
     if name == "auto":
         return Bar() if sys.stderr.isatty() else Silent()
-    return {"bar": Bar, "notebook": Notebook, "json": JsonLines}[name]()
+    if name == "json":
+        return JsonLines()
+    return Bar() if name == "bar" else Notebook()

@@ -104,7 +104,14 @@ class Lasso(_Section):
     @property
     def chosen(self) -> bool:
         """Whether the penalty is chosen by cross-validation."""
-        return self.group_reg == "cv"
+        return self.given is None
+
+    @property
+    def given(self) -> tuple[float, float] | None:
+        """Group and L1 penalty when they are numbers."""
+        if self.group_reg == "cv" or self.l1_reg == "cv":
+            return None
+        return self.group_reg, self.l1_reg
 
 
 class Training(_Section):

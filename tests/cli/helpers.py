@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import Any
 
 from typer.testing import CliRunner
 
+import cytoripple
 from cytoripple.cli import app
 
 PYTHON = [sys.executable, "-c", "from cytoripple.cli import main; main()"]
@@ -44,6 +46,11 @@ def ask(*words: object) -> Answer:
     return Answer(result.exit_code, result.stdout, result.stderr)
 
 
+def environment() -> dict[str, str]:
+    """Environment in which a process finds the package that is tested, wherever it runs."""
+    return {**os.environ, "PYTHONPATH": str(Path(cytoripple.__file__).parents[1])}
+
+
 def call(*words: object, cwd: Path | None = None, timeout: float = 120) -> Answer:
     """Run a command as a process."""
     done = subprocess.run(
@@ -51,6 +58,7 @@ def call(*words: object, cwd: Path | None = None, timeout: float = 120) -> Answe
         capture_output=True,
         text=True,
         cwd=cwd,
+        env=environment(),
         timeout=timeout,
         check=False,
     )

@@ -79,7 +79,10 @@ def test_the_conditions_of_the_optimum_hold(
         worst = max(worst, float(np.where(w == 0, np.abs(oracle.soft(a, l1)), np.abs(pull)).max()))
     assert worst <= 1e-4 * size
     assert fit.kkt_residual == pytest.approx(max(worst, 0.0), abs=1e-9 * size)
-    assert fit.gap <= 1e-9 * max(fit.objective, float(y @ y) / len(y))
+    if fit.converged:
+        assert fit.gap <= 1e-9 * max(fit.objective, float(y @ y) / len(y))
+    else:  # nearly interpolating without an intercept: the fit must say that it stopped early
+        assert fit.stop_rule == "max_iter"
 
 
 @settings(max_examples=20, deadline=None)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from cytoripple._errors import InputError
-from cytoripple.kernels.neighbors import nearest_neighbors
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from cytoripple._errors import InputError
+from cytoripple.kernels.neighbors import nearest_neighbors
 from tests.oracles.neighbors import nearest
 
 coarse = st.integers(-6, 6).map(lambda value: value / 4)  # sums of squares are exact: ties are ties

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import FrozenInstanceError
 
 import numpy as np
 import pandas as pd
 import pytest
+
 from cytoripple import datasets
 from cytoripple._anndata import read_tissue
 from cytoripple._errors import GeneMatchError, InputError
@@ -153,9 +153,3 @@ def test_wrong_requests_are_said(toy: datasets.ToyTissue) -> None:
         toy.truth.knockout("Lig01", cells=["cell_1", "nobody"])
     with pytest.raises(InputError, match=r"mask of shape"):
         toy.truth.knockout("Lig01", cells=np.ones(3, dtype=bool))
-
-
-def test_the_default_is_made_in_a_moment() -> None:
-    start = time.process_time()
-    datasets.toy_tissue()
-    assert time.process_time() - start < 4.0

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cytoripple.datasets import toy_tissue
-from cytoripple.io.network import Network
-
 from cytoripple.grn.train import train_grn
+from cytoripple.io.network import Network
 from cytoripple.io.run import MANIFEST_FILE, Run
 
 if TYPE_CHECKING:
@@ -22,7 +21,7 @@ GIVEN = {"group_reg": 2e-2, "l1_reg": 5e-3, "score_threshold": 0.0}
 
 @cache
 def _toy() -> tuple[AnnData, Network]:
-    toy = toy_tissue(n_cells=180, n_genes=36, seed=3)
+    toy = toy_tissue(n_cells=150, n_genes=26, seed=3)
     return toy.adata, toy.network
 
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.feather
 import pyarrow.parquet
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -262,6 +262,7 @@ def test_equal_cell_lists_are_kept_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".feather", ".parquet", ".csv"])
+@settings(max_examples=30, deadline=None)
 @given(
     betas=arrays(np.float64, (3, 4), elements=st.floats(-1e9, 1e9).filter(lambda value: value != 0)),
     intercept=arrays(np.float64, 3, elements=st.floats(-1e9, 1e9)),

@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from anndata import AnnData
+
 from cytoripple import io
 from cytoripple._errors import FileError
-
 from tests.conftest import real_file
 
 

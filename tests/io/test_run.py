@@ -209,7 +209,7 @@ def test_a_broken_log_is_an_error_that_names_it(tmp_path: Path, text: str) -> No
 
 def test_a_reference_run_is_opened_where_its_betadata_are(tmp_path: Path) -> None:
     """A stored directory that no longer exists falls back to the folder of the TOML."""
-    toml = '[spatial]\nradius = 120.0\n[lasso]\nl1_reg = 1e-9\ngroup_reg = 1e-9\n[cnn]\nx = 1\n'
+    toml = "[spatial]\nradius = 120.0\n[lasso]\nl1_reg = 1e-9\ngroup_reg = 1e-9\n[cnn]\nx = 1\n"
     moved = tmp_path / "moved"
     moved.mkdir()
     (moved / "Sox2_betadata.feather").touch()

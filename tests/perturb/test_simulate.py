@@ -97,7 +97,7 @@ def test_samples_do_not_signal_to_each_other(tissue: AnnData, betas: Path) -> No
     assert touched == {"a"}
 
 
-@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 2**32 - 1))
 def test_the_order_of_cells_and_genes_does_not_matter(betas: Path, seed: int) -> None:
     rng = np.random.default_rng(seed)

@@ -108,3 +108,10 @@ def test_tables_need_a_simulation(tissue: AnnData, simulated: AnnData, betas: Pa
     perturb(tissue, betas, {"CCL5": 6.0}, **KEYWORDS)
     with pytest.raises(InputError, match="every cell"):
         effect_by_distance(tissue)
+
+
+def test_a_knock_out_everywhere_acts_where_the_gene_was(tissue: AnnData, betas: Path) -> None:
+    perturb(tissue, betas, {"CCL5": 0.0}, **KEYWORDS)
+    expressed = int((tissue.to_df("imputed_count")["CCL5"] > 0).sum())
+    assert 0 < expressed < tissue.n_obs
+    assert effect_by_distance(tissue)["n_cells"].iloc[0] == expressed

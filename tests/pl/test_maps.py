@@ -87,7 +87,7 @@ def test_a_delta_map_is_symmetric_around_no_change(tissue: anndata.AnnData) -> N
     low, high = ax.collections[0].get_clim()
     assert low == -high
     assert high == pytest.approx(np.quantile(tissue.layers["perturbation_delta"][:, 2], 0.99))
-    assert ax.get_title() == "$\\mathit{Near}$ after knock-out of $\\mathit{Src}$"
+    assert ax.get_title() == "$\\mathit{Near}$ after knock-out of $\\mathit{Src}$ in 30 cells"
 
 
 def test_a_delta_map_outlines_exactly_the_perturbed_cells(tissue: anndata.AnnData) -> None:

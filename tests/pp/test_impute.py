@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from anndata import AnnData
+from scipy import sparse
+
 from cytoripple import io, pp
 from cytoripple._errors import ClusterError, InputError, LayerError
 from cytoripple.pp._smoothing import principal_components, smooth
-from scipy import sparse
-
 from tests.conftest import real_file
 from tests.oracles.neighbors import diffuse, nearest
 
@@ -139,6 +139,7 @@ def test_fewer_components_than_genes(adata: AnnData, n_components: int) -> None:
 def test_components_of_a_large_matrix_agree_with_the_full_decomposition(rng: np.random.Generator) -> None:
     low = rng.normal(size=(400, 5)) @ rng.normal(size=(5, 300)) * 3
     expression = np.maximum(low + rng.normal(size=(400, 300)), 0)
+    expression = expression.astype(np.float32)
     scores = principal_components(sparse.csr_matrix(expression), 10, seed=3)
     left, lengths, _ = np.linalg.svd(expression - expression.mean(axis=0), full_matrices=False)
     exact = left[:, :5] * lengths[:5]
@@ -191,3 +192,14 @@ def test_a_real_tissue_gets_smoother_inside_its_layers() -> None:
     assert np.isfinite(smoothed).all()
     assert smoothed.var(axis=0).mean() < raw.var(axis=0).mean()
     assert np.corrcoef(smoothed.mean(axis=0), raw.mean(axis=0))[0, 1] > 0.99
+
+
+def test_a_large_cluster_without_any_variation_keeps_its_values() -> None:
+    """More genes and cells than the small decomposition takes, and nothing to decompose."""
+    adata = AnnData(
+        np.zeros((200, 150), dtype=np.float32),
+        obs=pd.DataFrame({"k": ["a"] * 200}, index=map(str, range(200))),
+    )
+    adata.layers["normalized_count"] = np.tile(np.linspace(0, 3, 150, dtype=np.float32), (200, 1))
+    pp.impute(adata, cluster_key="k")
+    np.testing.assert_allclose(adata.layers["imputed_count"], adata.layers["normalized_count"], rtol=1e-5)

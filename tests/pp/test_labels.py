@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from anndata import AnnData
+
 from cytoripple import io, pp
 from cytoripple._errors import ClusterError
-
 from tests.conftest import real_file
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from anndata import AnnData
-from cytoripple import io, pp
-from cytoripple._errors import InputError, LayerError
 from scipy import sparse
 
+from cytoripple import io, pp
+from cytoripple._errors import InputError, LayerError
 from tests.conftest import real_file
 
 

@@ -36,6 +36,7 @@ def run_demo(flags: Mapping[str, Any], shell: Shell) -> None:
         )
     adata, network, settings, steps = _toy(flags, shell) if flags["data"] is None else _own(flags, shell)
     warn_about_radius(adata, settings, shell)
+    tissue = keep_tissue(adata, settings, out)
     shell.say(f"training {len(settings.training.genes or ())} genes on {adata.n_obs:,} cells")
     run = train_and_watch(adata, settings, network, out / "run", shell)
     trained = report_of(run, time.perf_counter() - start)
@@ -47,18 +48,29 @@ def run_demo(flags: Mapping[str, Any], shell: Shell) -> None:
     pictures = _pictures.of_run(run, adata, out, shell) if draw else []
     knocked = {}
     for kind, gene in strongest(run).items():
-        shell.say(f"knocking out {gene}, the strongest {kind}")
-        simulate(adata, run, {gene: 0.0}, None, {"threads": flags["threads"]}, shell)
+        cells = main_source(adata, gene, settings) if kind == "ligand" else None
+        shell.say(
+            f"knocking out {gene}, the strongest {kind}"
+            + (f", in {cells}, which makes most of it" if cells else "")
+        )
+        simulate(adata, run, {gene: 0.0}, cells, {"threads": flags["threads"]}, shell)
         found = write_results(adata, run, out / f"ko_{gene}", shell, top=3, pictures=draw)
-        knocked[gene] = {"kind": kind, **found}
-    report = {"steps": steps, "training": trained, "knock_outs": knocked, "pictures": pictures,
-              "out": str(out), "seconds": round(time.perf_counter() - start, 3)}  # fmt: skip
+        knocked[gene] = {"kind": kind, "cells": cells or "all", **found}
+    report = {
+        "out": str(out),
+        "tissue": tissue,
+        "steps": steps,
+        "training": trained,
+        "knock_outs": knocked,
+        "pictures": pictures,
+        "seconds": round(time.perf_counter() - start, 3),
+    }
     shell.result(report, lambda console: show(console, report))
 
 
 def _toy(flags: Mapping[str, Any], shell: Shell) -> tuple[AnnData, Network, Settings, list[str]]:
     """Make the synthetic tissue and settings that fit it."""
-    from cytoripple import datasets, pp
+    from cytoripple import datasets
 
     toy = datasets.toy_tissue(n_cells=1200, n_genes=80, seed=0)
     adata, network = toy.adata, toy.network
@@ -66,10 +78,10 @@ def _toy(flags: Mapping[str, Any], shell: Shell) -> tuple[AnnData, Network, Sett
         f"a synthetic tissue of {adata.n_obs} cells and {adata.n_vars} genes, made from a known mechanism"
     ]
     shell.say(steps[0])
-    if _prepare.NORMALIZED not in adata.layers:
-        pp.normalize(adata, key_added=_prepare.NORMALIZED)
-    settings = _settings(
-        flags, _prepare.NORMALIZED, flags["cluster_key"] or "cell_type", list(adata.var_names)
+    layer = flags["layer"] or _prepare.IMPUTED
+    settings = _settings(flags, layer, flags["cluster_key"] or "cell_type", list(adata.var_names))
+    settings = settings.with_overrides(
+        {"spatial.radius": toy.truth.radius, "spatial.contact_distance": toy.truth.contact_distance}
     )
     return adata, network, settings, steps
 
@@ -132,7 +144,7 @@ def _settings(flags: Mapping[str, Any], layer: str, cluster: str, genes: list[st
 
     return Settings().with_overrides(
         {
-            "data.adata_path": str(flags["data"] or ""),
+            "data.adata_path": str((flags["out"] / "tissue.h5ad").absolute()),
             "data.layer": layer,
             "data.cluster_annot": cluster,
             "data.sample_key": flags["sample_key"],
@@ -144,14 +156,21 @@ def _settings(flags: Mapping[str, Any], layer: str, cluster: str, genes: list[st
 
 
 def strongest(run: Run) -> dict[str, str]:
-    """Find the ligand and the TF with the largest total standardized effect on other genes."""
+    """Find the ligand and the TF with the largest total standardized effect on other genes.
+
+    Ligands that reach other cells are preferred: those that act by contact make no ripple between spots.
+    """
     effects = run.effects()
-    size = effects["effect"].abs().to_numpy()
     named = effects["modulator"].astype(str)
     received = named.str.contains(r"[$#]")
+    ligand = named.str.split(r"[$#]", regex=True).str[0]
+    near = received & (ligand.map(dict(run.radii)).fillna(np.inf) < run.settings.spatial.radius)
+    if (received & ~near).any():
+        effects, named, received, ligand = effects[~near], named[~near], received[~near], ligand[~near]
+    size = effects["effect"].abs().to_numpy()
     found = {}
     for kind, rows, text in (
-        ("ligand", received.to_numpy(), named.str.split(r"[$#]", regex=True).str[0]),
+        ("ligand", received.to_numpy(), ligand),
         ("TF", ~received.to_numpy(), named),
     ):
         if rows.any():
@@ -160,6 +179,24 @@ def strongest(run: Run) -> dict[str, str]:
             }
             found[kind] = max(sorted(totals), key=lambda name: totals[name])
     return found
+
+
+def keep_tissue(adata: AnnData, settings: Settings, out: Path) -> str:
+    """Write the tissue as it is trained on, where ``cytoripple perturb`` will look for it."""
+    out.mkdir(parents=True, exist_ok=True)
+    _prepare.write(adata, Path(settings.data.adata_path))
+    return settings.data.adata_path
+
+
+def main_source(adata: AnnData, gene: str, settings: Settings) -> str | None:
+    """Find the cell type that makes most of a ligand, so that the ripple into the others can be seen."""
+    from cytoripple.pl._values import as_labels, gene_values
+
+    labels = as_labels(adata.obs[settings.data.cluster_annot])
+    if len(labels.categories) < 2:
+        return None
+    totals = np.bincount(labels.codes, weights=gene_values(adata, gene, settings.data.layer))
+    return str(labels.categories[int(totals.argmax())])
 
 
 def show(console: Console, report: Mapping[str, Any]) -> None:
@@ -182,7 +219,11 @@ def show(console: Console, report: Mapping[str, Any]) -> None:
         if table:
             header = [name.replace("_", " ") for name in table[0]]
             console.print(
-                grid(header, [list(row.values()) for row in table], f"knock-out of {gene} ({found['kind']})")
+                grid(
+                    header,
+                    [list(row.values()) for row in table],
+                    f"knock-out of {gene} ({found['kind']}) in {found['cells']} cells",
+                )
             )
     console.print("look at:", style="bold")
     for path in report["pictures"]:
@@ -190,3 +231,7 @@ def show(console: Console, report: Mapping[str, Any]) -> None:
     for found in report["knock_outs"].values():
         for path in (*found["pictures"], *found["files"]):
             console.print(f"  {escape(path)}", soft_wrap=True)
+    where = escape(f"{report['out']}")
+    console.print(
+        f"\nnext: cytoripple perturb --run {where}/run --gene GENE --out {where}/ko_GENE", soft_wrap=True
+    )

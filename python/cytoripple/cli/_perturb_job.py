@@ -136,8 +136,8 @@ def write_results(
     ]
     drawn: list[str] = []
     if pictures and _pictures.can_draw(shell):
-        drawn = _pictures.of_perturbation(adata, _mapped_genes(adata, table), out, shell, key=KEY)
-    shown = table[table["rank"] <= top].drop(columns=["rank", "mean_abs_delta"])
+        drawn = _pictures.of_perturbation(adata, _mapped_genes(table), out, shell, key=KEY)
+    shown = table[table["rank"] <= top].drop(columns=["rank", "share_changed"])
     return {
         "run": str(run.directory),
         "targets": targets_of(adata.uns[KEY]),
@@ -147,11 +147,10 @@ def write_results(
     }
 
 
-def _mapped_genes(adata: AnnData, table: pd.DataFrame) -> list[str]:
-    """List the perturbed genes and those most affected in any cell type."""
+def _mapped_genes(table: pd.DataFrame) -> list[str]:
+    """List the genes most affected in any cell type."""
     ranked = table.sort_values("mean_abs_delta", ascending=False, kind="stable")["gene"]
-    perturbed = list(targets_of(adata.uns[KEY]))
-    return [*perturbed, *[str(name) for name in dict.fromkeys(ranked)][:_MAPS]]
+    return [str(name) for name in dict.fromkeys(ranked)][:_MAPS]
 
 
 def write_delta(adata: AnnData, path: Path) -> str:

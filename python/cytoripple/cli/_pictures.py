@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from cytoripple._errors import CytorippleError
 from cytoripple.cli._shell import Shell
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
     from cytoripple.io.run import Run
+
+Job: TypeAlias = "tuple[Path, Callable[..., Any]]"
 
 
 def can_draw(shell: Shell) -> bool:
@@ -35,9 +38,9 @@ def of_run(run: Run, adata: AnnData, folder: Path, shell: Shell) -> list[str]:
     return _draw(
         shell,
         [
-            (folder / "clusters.png", lambda path: pl.spatial(adata, key, save=path)),
-            (folder / "r2.png", lambda path: pl.r2_summary(run, save=path)),
-            (folder / "modulators.png", lambda path: pl.strongest_modulators(run, save=path)),
+            (folder / "clusters.png", partial(pl.spatial, adata, key)),
+            (folder / "r2.png", partial(pl.r2_summary, run)),
+            (folder / "modulators.png", partial(pl.strongest_modulators, run)),
         ],
     )
 
@@ -45,20 +48,32 @@ def of_run(run: Run, adata: AnnData, folder: Path, shell: Shell) -> list[str]:
 def of_perturbation(
     adata: AnnData, genes: Sequence[str], folder: Path, shell: Shell, *, key: str = "perturbation"
 ) -> list[str]:
-    """Draw maps of the change of `genes`, effect against distance, and the most affected genes."""
+    """Draw where the perturbed genes are, what changes most, how far, and maps of `genes`."""
     from cytoripple import pl
+    from cytoripple.pl._values import targets_of
 
-    jobs: list[tuple[Path, Callable[[Path], Any]]] = [
-        (folder / "top_genes.png", lambda path: pl.top_genes(adata, key=key, save=path)),
-        (folder / "effect_by_distance.png", lambda path: pl.effect_by_distance(adata, key=key, save=path)),
+    record = adata.uns[key]
+    layer = str(record.get("layer") or "X")
+    jobs: list[Job] = [
+        (folder / f"expression_{_file_name(name)}.png", partial(pl.spatial, adata, name, layer=layer))
+        for name in targets_of(record)
     ]
-    for gene in genes:
-        name = f"delta_{''.join(sign if sign not in '/:' + chr(92) else '_' for sign in gene)}.png"
-        jobs.append((folder / name, lambda path, gene=gene: pl.delta_map(adata, gene, key=key, save=path)))  # type: ignore[misc]
+    jobs += [
+        (folder / "top_genes.png", partial(pl.top_genes, adata, key=key)),
+        (folder / "effect_by_distance.png", partial(pl.effect_by_distance, adata, key=key)),
+    ]
+    jobs += [
+        (folder / f"delta_{_file_name(name)}.png", partial(pl.delta_map, adata, name, key=key))
+        for name in genes
+    ]
     return _draw(shell, jobs)
 
 
-def _draw(shell: Shell, jobs: Sequence[tuple[Path, Callable[[Path], Any]]]) -> list[str]:
+def _file_name(gene: str) -> str:
+    return "".join("_" if sign in "/\\:" else sign for sign in gene)
+
+
+def _draw(shell: Shell, jobs: Sequence[Job]) -> list[str]:
     """Draw each picture; one that has nothing to show is said and left out."""
     import matplotlib.pyplot as plt
 
@@ -66,7 +81,7 @@ def _draw(shell: Shell, jobs: Sequence[tuple[Path, Callable[[Path], Any]]]) -> l
     for path, draw in jobs:
         before = set(plt.get_fignums())
         try:
-            draw(path)
+            draw(save=path)
             written.append(str(path))
         except CytorippleError as error:
             shell.say(f"no {path.name}: {error}")

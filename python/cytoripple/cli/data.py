@@ -36,6 +36,9 @@ LrCsv = Annotated[
     Path | None,
     typer.Option("--lr", metavar="FILE", help="CellChat table (csv: ligand, receptor, signaling)."),
 ]
+LrResource = Annotated[
+    str | None, typer.Option("--lr-resource", metavar="NAME", help="LIANA resource instead of a table.")
+]
 LigandTarget = Annotated[
     Path | None, typer.Option("--ligand-target", metavar="FILE", help="Ligand-TF weights (NicheNet table).")
 ]
@@ -120,6 +123,7 @@ def network(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Network file to write (.parquet).")],
     base_grn: CellOracle = None,
     lr: LrCsv = None,
+    lr_resource: LrResource = None,
     ligand_target: LigandTarget = None,
     json_output: opt.Json = False,
     progress: opt.ShowProgress = "auto",
@@ -134,9 +138,11 @@ def network(
     from cytoripple._errors import InputError
 
     shell = Shell(json_output, progress_name(progress))
-    if base_grn is None and lr is None and ligand_target is None:
-        raise InputError("nothing to build from: give --base-grn, --lr or --ligand-target")
-    made = io.build_network(base_grn=base_grn, lr_csv=lr, ligand_target=ligand_target, path=out)
+    if base_grn is None and lr is None and lr_resource is None and ligand_target is None:
+        raise InputError("nothing to build from: give --base-grn, --lr, --lr-resource or --ligand-target")
+    made = io.build_network(
+        base_grn=base_grn, lr_csv=lr, lr_resource=lr_resource, ligand_target=ligand_target, out=out
+    )
     report = {"output": str(out), "tf_edges": len(made.tf), "ligand_receptor_pairs": len(made.lr),
               "ligand_tf_edges": len(made.tfl), "species": made.species}  # fmt: skip
     shell.result(

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from cytoripple._anndata import Tissue
 from numpy.typing import NDArray
 
+from cytoripple._anndata import Tissue
 from cytoripple._core import __version__
 from cytoripple._errors import InputError, did_you_mean
 from cytoripple._progress import Progress, ProgressName

@@ -9,16 +9,16 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse
-from cytoripple.grn.design import column_table
-from cytoripple.grn.modulators import Modulators
-from cytoripple.kernels.ligands import received_ligands
-from cytoripple.kernels.training import BatchFit, SpatialDesign
 from numpy.typing import NDArray
 
 from cytoripple._names import find_genes
 from cytoripple._progress import Progress
+from cytoripple.grn.design import column_table
 from cytoripple.grn.folds import spatial_folds
+from cytoripple.grn.modulators import Modulators
 from cytoripple.grn.plan import Plan
+from cytoripple.kernels.ligands import received_ligands
+from cytoripple.kernels.training import BatchFit, SpatialDesign
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +78,7 @@ class Fitter:
             clusters=tissue.clusters,
             n_clusters=len(tissue.cluster_labels),
             received_tfl=self.received_tfl,
-            receptor_mask=None if plan.mask is None else plan.mask[:, used],
+            receptor_mask=None if plan.mask is None else plan.mask[:, used].astype(np.float64),
             min_expression=settings.grn.min_expression,
             folds=spatial_folds(tissue.xy, n_folds=folds, seed=settings.training.seed, samples=tissue.samples)
             if folds
@@ -97,12 +97,13 @@ class Fitter:
         batch = self._batch(genes)
         lasso = self.plan.settings.lasso
         options: dict[str, Any] = {} if lasso.n_iter is None else {"max_iter": lasso.n_iter}
+        given = lasso.given if kappa is None else None
         fit = self._design.fit(
             batch.y,
             batch.indptr,
             batch.columns,
-            group_reg=None if kappa is not None else lasso.group_reg,
-            l1_reg=None if kappa is not None else lasso.l1_reg,
+            group_reg=given[0] if given else None,
+            l1_reg=given[1] if given else None,
             kappa=kappa,
             l1_share=lasso.l1_share,
             scale_reg=lasso.scale_reg,
@@ -124,6 +125,7 @@ class Fitter:
             batch.columns,
             kappas,
             l1_share=lasso.l1_share,
+            column_mask=batch.mask,
             threads=self.plan.settings.execution.threads,
         )
         return errors

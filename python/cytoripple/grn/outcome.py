@@ -14,6 +14,8 @@ from cytoripple.grn.fit import TargetFit
 from cytoripple.io.betadata import write_betadata
 from cytoripple.io.gene_log import ClusterFit, log_path, log_text
 
+_ROUNDING = 1e-12
+
 
 @dataclass(frozen=True)
 class Exported:
@@ -42,7 +44,8 @@ def gate(fit: TargetFit, sizes: NDArray[np.int64], threshold: float) -> Exported
     """
     clusters = np.flatnonzero(sizes > 0).astype(np.int64)
     r2 = fit.r2[clusters]
-    passed = np.isfinite(r2) & (r2 >= threshold)
+    # an empty model has the R2 0 up to rounding
+    passed = np.isfinite(r2) & (r2 >= threshold - _ROUNDING)
     keep = passed[:, np.newaxis]
     betas = np.where(keep, np.nan_to_num(fit.coef[clusters], nan=0.0, posinf=0.0, neginf=0.0), 0.0)
     intercept = np.where(passed, np.nan_to_num(fit.intercept[clusters], nan=0.0, posinf=0.0, neginf=0.0), 0.0)

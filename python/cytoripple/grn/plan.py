@@ -9,9 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from cytoripple.grn.modulators import ModulatorIndex
-from cytoripple.grn.overlap import overlap_report
-from cytoripple.io.network import Network, as_network, read_network
 from numpy.typing import NDArray
 
 from cytoripple._anndata import Tissue, cell_thresholds
@@ -20,6 +17,9 @@ from cytoripple._errors import InputError
 from cytoripple._names import find_genes, infer_species
 from cytoripple._provenance import hash_array, hash_table, hash_tissue
 from cytoripple._settings import Settings
+from cytoripple.grn.modulators import ModulatorIndex
+from cytoripple.grn.overlap import overlap_report
+from cytoripple.io.network import Network, as_network, read_network
 from cytoripple.io.run import RADII_FILE
 
 if TYPE_CHECKING:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from html import escape
 from importlib import resources
+from itertools import pairwise
 from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING, Any
@@ -81,7 +82,7 @@ def _parts(run: Run, tissue: Tissue | None, times: bool) -> dict[str, str]:
     }
     data = {"labels": list(labels), "genes": _gene_rows(scores, runs)}
     return {
-        "title": escape(run.directory.name),
+        "title": escape(Path(run.settings.data.adata_path).stem or "Training run"),
         "badge": escape(badge),
         "badge_kind": kind,
         "tiles": "".join(
@@ -94,10 +95,10 @@ def _parts(run: Run, tissue: Tissue | None, times: bool) -> dict[str, str]:
         if tissue
         else _none("no data given"),
         "r2": histogram(
-            _raw(scores).to_numpy(dtype=np.float64), "R² on the training cells, before the threshold"
+            np.asarray(_raw(scores), dtype=np.float64), "R² on the training cells, before the threshold"
         ),
         "held_out": histogram(
-            scores["held_out_r2"].to_numpy(dtype=np.float64), "R² on held-out spatial blocks"
+            np.asarray(scores["held_out_r2"], dtype=np.float64), "R² on held-out spatial blocks"
         ),
         "modulators": _modulators(runs, labels),
         "reasons": _reasons(runs),
@@ -141,20 +142,26 @@ def _raw(scores: pd.DataFrame) -> pd.Series[float]:
 def _gene_rows(scores: pd.DataFrame, runs: Mapping[str, Run]) -> list[dict[str, Any]]:
     kept = {_shown(label, gene) for label, run in runs.items() for gene in run.genes()}
     rows = []
-    for gene, part in scores.assign(raw=_raw(scores)).groupby("gene", sort=True):
+    table = scores.assign(raw=_raw(scores)).sort_values(["gene", "cluster"], kind="stable")
+    cells = table[_INNER].to_numpy(dtype=object)
+    names = table["gene"].to_numpy(dtype=object)
+    bounds = [0, *(np.flatnonzero(names[1:] != names[:-1]) + 1).tolist(), len(names)]
+    for first, last in pairwise(bounds if len(names) else []):
+        part = cells[first:last]
+        raw, held = part[:, 3].astype(np.float64), part[:, 4].astype(np.float64)
         rows.append(
             {
-                "gene": gene,
-                "mean": _number(part["raw"].mean()),
-                "min": _number(part["raw"].min()),
-                "max": _number(part["raw"].max()),
-                "held": _number(part["held_out_r2"].mean()),
-                "converged": _number(part["converged"].mean()),
+                "gene": names[first],
+                "mean": _number(float(raw.mean())),
+                "min": _number(float(raw.min())),
+                "max": _number(float(raw.max())),
+                "held": _number(float(held[np.isfinite(held)].mean())) if np.isfinite(held).any() else None,
+                "converged": _number(float(part[:, 7].astype(np.float64).mean())),
                 "clusters": len(part),
-                "export": "betadata" if gene in kept else "orphan",
+                "export": "betadata" if names[first] in kept else "orphan",
                 "rows": [
                     [_number(value) if isinstance(value, float) else value for value in row]
-                    for row in part[_INNER].to_numpy(dtype=object).tolist()
+                    for row in part.tolist()
                 ],
             }
         )

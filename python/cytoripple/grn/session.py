@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from cytoripple.io.network import Network
 from numpy.typing import NDArray
 
 from cytoripple._anndata import Tissue
@@ -30,6 +29,7 @@ from cytoripple.grn.plan import Plan, plan_training
 from cytoripple.grn.queue import Claims, Counts, is_finished, run_queue
 from cytoripple.grn.report import write_report
 from cytoripple.io.effects import write_scales
+from cytoripple.io.network import Network
 from cytoripple.io.run import MANIFEST_FILE, SCALES_FILE, Run, open_run
 from cytoripple.io.run_file import RunRecord, differing_keys, establish, read_record, store_choice
 
@@ -110,7 +110,9 @@ def train_tissue(
     _make(run_dir)
     sweep_temporary(run_dir)
     sweep_temporary(run_dir / "log")
-    record = establish(run_dir, RunRecord(settings, plan.provenance), plan.radii, join=join)
+    # threads change nothing, and an empty directory means that of the run TOML, so that a run can be moved
+    recorded = settings.with_overrides({"execution.threads": 0, "execution.output_dir": ""})
+    record = establish(run_dir, RunRecord(recorded, plan.provenance), plan.radii, join=join)
     with (
         showing(progress) as shown,
         Claims(run_dir, stale_secs=settings.execution.stale_lock_secs) as claims,
@@ -228,6 +230,7 @@ def _write_manifest(run_dir: Path, plan: Plan, counts: Counts, stages: Stages) -
             "pid": os.getpid(),
             "started": stages.started,
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+            "threads": plan.settings.execution.threads,
             "seconds": stages.seconds,
             "counts": asdict(counts),
         }

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from cytoripple.io.network import Network
-
 from cytoripple._anndata import read_tissue
 from cytoripple._errors import SettingsError
 from cytoripple._progress import Progress, ProgressName
@@ -15,6 +13,7 @@ from cytoripple._settings import Settings
 from cytoripple.grn.conditions import train_conditions
 from cytoripple.grn.plan import resolve_lists
 from cytoripple.grn.session import Inputs, joined_settings, train_tissue
+from cytoripple.io.network import Network
 from cytoripple.io.run import Run
 
 if TYPE_CHECKING:

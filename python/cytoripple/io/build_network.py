@@ -7,7 +7,7 @@ from collections.abc import Callable
 from importlib import import_module
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -42,21 +42,23 @@ def build_network(
     Parameters
     ----------
     base_grn
-        CellOracle base network, wide Parquet: a row per peak with `gene_short_name` and a column of 0 and 1 per
-        TF. A TF with a motif in any peak of a gene becomes an edge; its weight is the number of those peaks. Edges
-        are ordered by TF column, then by first appearance of the gene.
+        CellOracle base network, wide Parquet: a row per peak with `gene_short_name` and a column of 0 and 1
+        per TF. A TF with a motif in any peak of a gene becomes an edge; its weight is the number of those
+        peaks. Edges are ordered by TF column, then by first appearance of the gene.
     lr_csv
         Ligand-receptor CSV of CellChat: `ligand`, `receptor` and, if there, `signaling`. Complexes, joined by
         ``_``, become all pairs of their members (ligand members outer); of equal pairs the first is kept.
     lr_resource
-        Name of a LIANA resource, e.g. ``"consensus"`` (human) or ``"mouseconsensus"``, instead of `lr_csv`. It has
-        no signaling classes: every ligand then reaches as far as a secreted one. Needs the package liana.
+        Name of a LIANA resource, e.g. ``"consensus"`` (human) or ``"mouseconsensus"``, instead of `lr_csv`.
+        It has no signaling classes: every ligand then reaches as far as a secreted one. Needs the package
+        liana.
     ligand_target
-        NicheNet weights, Parquet, Feather or CSV: a matrix with TFs as index and ligands as columns, or long with
-        `ligand` (or `source`), `target`, `weight`. With a base network only its TFs are kept, no other can be used.
+        NicheNet weights, Parquet, Feather or CSV: a matrix with TFs as index and ligands as columns, or long
+        with `ligand` (or `source`), `target`, `weight`. With a base network only its TFs are kept: no other
+        can be used.
     out
-        Parquet file to write, e.g. ``"mouse_network.parquet"``, with columns `source`, `target`, `edge_type` (grn,
-        lr, nichenet), `weight` and `signaling`. It appears only when complete.
+        Parquet file to write, e.g. ``"mouse_network.parquet"``, with columns `source`, `target`, `edge_type`
+        (grn, lr, nichenet), `weight` and `signaling`. It appears only when complete.
 
     Returns
     -------
@@ -73,8 +75,8 @@ def build_network(
 
     References
     ----------
-    Kamimoto et al. (2023) Nature 614:742, Jin et al. (2021) Nature Communications 12:1088, Dimitrov et al. (2022)
-    Nature Communications 13:3224, Browaeys et al. (2020) Nature Methods 17:159.
+    Kamimoto et al. (2023) Nature 614:742. Jin et al. (2021) Nature Communications 12:1088.
+    Dimitrov et al. (2022) Nature Communications 13:3224. Browaeys et al. (2020) Nature Methods 17:159.
     """
     import pandas as pd
 
@@ -88,7 +90,9 @@ def build_network(
     if lr_resource is not None:
         parts.append(ligand_receptor_edges(_liana(lr_resource), f"LIANA resource {lr_resource}"))
     if ligand_target is not None:
-        edges = ligand_target_edges(_table(ligand_target, "ligand_target"), _name(ligand_target))
+        edges = ligand_target_edges(
+            _table(ligand_target, "ligand_target"), f"ligand_target {_name(ligand_target)}"
+        )
         parts.append(edges if base_grn is None else edges[edges["target"].isin(parts[0]["source"])])
     if not parts:
         raise InputError("nothing to build from: give base_grn, lr_csv or lr_resource, or ligand_target")
@@ -125,7 +129,7 @@ def base_grn_edges(base_grn: str | Path | pd.DataFrame) -> pd.DataFrame:
     for start in range(0, len(tfs), _TF_COLUMNS_AT_ONCE):
         block = read(tfs[start : start + _TF_COLUMNS_AT_ONCE])
         for offset, name in enumerate(block):
-            bound = _numbers(block[name], name, where) != 0
+            bound = _numbers(block[name], str(name), where) != 0
             peaks = np.bincount(codes[bound & (codes >= 0)], minlength=len(genes))
             found = np.flatnonzero(peaks)
             source.append(np.full(len(found), start + offset))
@@ -161,7 +165,7 @@ def ligand_receptor_edges(table: pd.DataFrame, where: str) -> pd.DataFrame:
     return _long(source, target, "lr", signaling=list(rows.values()))
 
 
-def ligand_target_edges(table: pd.DataFrame, name: str) -> pd.DataFrame:
+def ligand_target_edges(table: pd.DataFrame, where: str) -> pd.DataFrame:
     """Ligand-TF weights of a matrix (TF x ligand) or a long table; see :func:`build_network`.
 
     Returns
@@ -170,7 +174,6 @@ def ligand_target_edges(table: pd.DataFrame, name: str) -> pd.DataFrame:
     """
     import pandas as pd
 
-    where = f"ligand_target {name}"
     if {"target", "weight"} <= set(table.columns):
         ligand = _column(table, ("ligand", "source"), where)
         source, target = table[ligand].to_numpy(), table["target"].to_numpy()
@@ -183,7 +186,7 @@ def ligand_target_edges(table: pd.DataFrame, name: str) -> pd.DataFrame:
                 f"{where} has no TF names: the index must hold the TFs and the columns the ligands "
                 "(table.set_index('name of the TF column')), or give columns ligand, target, weight"
             )
-        matrix = np.column_stack([_numbers(table[column], str(column), where) for column in table])
+        matrix = np.column_stack([_numbers(table[name], str(name), where) for name in table.columns])
         source = np.tile(np.array(table.columns, dtype=object), len(table))
         target = np.repeat(np.array(table.index, dtype=object), table.shape[1])
         weight = matrix.reshape(-1)
@@ -215,7 +218,7 @@ def _long(
     return frame
 
 
-def _numbers(column: pd.Series, name: str, where: str) -> NDArray[np.float64]:
+def _numbers(column: pd.Series[Any], name: str, where: str) -> NDArray[np.float64]:
     try:
         return column.to_numpy(dtype=np.float64)
     except (TypeError, ValueError):
@@ -248,17 +251,19 @@ def _wide_reader(
     if isinstance(source, pd.DataFrame):
         return [str(name) for name in source.columns], lambda names: source[names]
 
+    try:
+        file = pq.ParquetFile(Path(source).expanduser())
+    except (pa.ArrowException, OSError) as error:
+        raise _unreadable(where, error) from None
+
     def read(names: list[str]) -> pd.DataFrame:
         try:
-            frame: pd.DataFrame = pq.read_table(source, columns=names).to_pandas(ignore_metadata=True)
+            frame: pd.DataFrame = file.read(columns=names).to_pandas(ignore_metadata=True)
         except (pa.ArrowException, OSError) as error:
             raise _unreadable(where, error) from None
         return frame
 
-    try:
-        return list(pq.read_schema(source).names), read
-    except (pa.ArrowException, OSError) as error:
-        raise _unreadable(where, error) from None
+    return list(file.schema_arrow.names), read
 
 
 def _table(source: str | Path | pd.DataFrame, argument: str) -> pd.DataFrame:
@@ -292,7 +297,7 @@ def _liana(resource: str) -> pd.DataFrame:
             f'lr_resource="{resource}" needs liana: pip install liana, or give lr_csv="cellchat.csv"'
         ) from error
     known = [str(name) for name in liana.rs.show_resources()]
-    if resource not in known:
+    if resource.casefold() not in known:
         raise InputError(
             f"LIANA has no resource {resource!r}{did_you_mean(resource, known)}; known are {', '.join(known)}"
         )

@@ -77,7 +77,7 @@ def read_edges(path: Path) -> Edges:
     except (pa.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0]
         raise NetworkError(
-            f"{where} cannot be read as Parquet ({reason}): the file is damaged, cut off or of another format; "
+            f"{where} cannot be read as Parquet ({reason}): it is damaged, cut off or of another format; "
             "copy it again, or make one with cytoripple.io.build_network"
         ) from None
 
@@ -188,7 +188,7 @@ def _weights(table: Any, rows: NDArray[np.bool_], columns: _Columns, where: str)
 
     if not columns.has_weight:
         raise NetworkError(
-            f"{where} has ligand-TF edges (tfl, nichenet) but no column weight: they are chosen by their weight"
+            f"{where} has ligand-TF edges (tfl, nichenet), which are chosen by weight, but no column weight"
         )
     column = table.column("weight").filter(pa.array(rows))
     try:

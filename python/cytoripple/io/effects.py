@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,28 +66,22 @@ def standardized_effects(run: Run, genes: Sequence[str]) -> pd.DataFrame:
     columns = ["gene", "cluster", "modulator", "beta", "effect"]
     if not genes:
         return pd.DataFrame({name: [] for name in columns})
-    scales = pd.read_feather(path).set_index("column")
-    parts = []
-    for gene, table in read_betadata(run.directory, genes=genes).items():
-        rows, places = np.nonzero(table.betas)
-        clusters = np.array(table.keys)[rows]
-        beta = table.betas[rows, places]
-        position = scales.columns.get_indexer(pd.Index(clusters))
-        modulators = np.array(table.modulators)[places]
-        sd_column = scales.to_numpy()[scales.index.get_indexer(pd.Index(modulators)), position]
-        sd_target = scales.loc[gene].to_numpy(dtype=np.float64)[position]
+    table = pd.read_feather(path)
+    row_of = {str(name): row for row, name in enumerate(table["column"])}
+    scales = table.drop(columns="column").to_numpy(dtype=np.float64)
+    parts: dict[str, list[NDArray[Any]]] = {name: [] for name in columns}
+    for gene, betadata in read_betadata(run.directory, genes=genes).items():
+        rows, places = np.nonzero(betadata.betas)
+        clusters = np.array([int(key) for key in betadata.keys], dtype=np.int64)[rows]
+        beta = betadata.betas[rows, places]
+        of_column = np.array([row_of[name] for name in betadata.modulators], dtype=np.int64)[places]
+        sd_column, sd_target = scales[of_column, clusters], scales[row_of[gene], clusters]
         effect = np.divide(beta * sd_column, sd_target, out=np.zeros_like(beta), where=sd_target > 0)
-        parts.append(
-            pd.DataFrame(
-                {
-                    "gene": gene,
-                    "cluster": clusters.astype(np.int64),
-                    "modulator": modulators,
-                    "beta": beta,
-                    "effect": effect,
-                }
-            )
-        )
-    found = pd.concat(parts, ignore_index=True)
-    order = np.lexsort((found["modulator"], found["gene"], -found["effect"].abs()))
+        modulators = np.array(betadata.modulators, dtype=object)[places]
+        values = (np.full(len(beta), gene, dtype=object), clusters, modulators, beta, effect)
+        for name, value in zip(columns, values, strict=True):
+            parts[name].append(value)
+    found = pd.DataFrame({name: np.concatenate(arrays) for name, arrays in parts.items()})
+    # betadata come sorted by gene, so that a stable sort orders equal effects by gene
+    order = np.argsort(-found["effect"].abs().to_numpy(), kind="stable")
     return found.iloc[order].reset_index(drop=True)

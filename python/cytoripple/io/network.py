@@ -88,16 +88,16 @@ def read_network(
 ) -> Network:
     """Read a network from a long Parquet edge list.
 
-    Two forms are known: `kind` (tf, lr, tfl) with `lr_annotation`, and `edge_type` (grn, lr, nichenet) with an
-    optional `signaling`. Both have `source`, `target` and `weight`; text may be categorical.
+    Two forms are known: `kind` (tf, lr, tfl) with `lr_annotation`, and `edge_type` (grn, lr, nichenet) with
+    an optional `signaling`. Both have `source`, `target` and `weight`; text may be categorical.
 
     Parameters
     ----------
     path
         The file. Without it, or with a folder, ``{species}_network.parquet`` is looked for in the folder, in
         `data_dir`, in the folders named by the variables CYTORIPPLE_DATA_DIR and SPACETRAVLR_DATA_DIR, in the
-        data folder of the package, in ``data`` and ``../data`` beside the Python executable, and in ``data`` of
-        the current folder and nine of its parents; the first file found is read.
+        data folder of the package, in ``data`` and ``../data`` beside the Python executable, and in ``data``
+        of the current folder and nine of its parents; the first file found is read.
     species
         ``"mouse"`` or ``"human"``. Needed to look for a file; of a given file it is taken from the file name.
     data_dir
@@ -119,7 +119,7 @@ def read_network(
     --------
     >>> network = ct.io.read_network("mouse_network.parquet")  # doctest: +SKIP
     >>> network.restrict(adata.var_names)  # doctest: +SKIP
-    Network(mouse: 352,001 TF edges, 1,199 ligand-receptor pairs, 2,175 ligand-TF edges; mouse_network.parquet)
+    Network(mouse: 1,323,673 TF edges, 1,199 ligand-receptor pairs, 2,175 ligand-TF edges;...)
     """
     if species is not None and species not in SPECIES:
         raise InputError(f"species is {species!r}: give 'mouse' or 'human'")
@@ -146,8 +146,8 @@ def as_network(network: Network | str | Path | pd.DataFrame, *, species: str | N
     Parameters
     ----------
     network
-        A network (returned as it is), a Parquet file, a folder with ``{species}_network.parquet``, or a data frame
-        in one of the two forms of :func:`read_network`.
+        A network (returned as it is), a Parquet file, a folder with ``{species}_network.parquet``, or a
+        data frame in one of the two forms of :func:`read_network`.
     species
         ``"mouse"``, ``"human"`` or None.
 
@@ -168,7 +168,7 @@ def as_network(network: Network | str | Path | pd.DataFrame, *, species: str | N
         edges = edges_from_frame(network, "network data frame")
         return _network(edges, species, "data frame", digest_of_frame(network))
     raise InputError(
-        f"network is a {type(network).__name__}: give a Network, the path of a .parquet edge list or a data frame"
+        f"network is a {type(network).__name__}: give a Network, the path of a .parquet file or a data frame"
     )
 
 

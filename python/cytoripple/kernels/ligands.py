@@ -1,77 +1,55 @@
-"""Received ligands: Gaussian sums of ligand expression over the cells around each cell."""
+"""Ligand received by every cell from all cells around it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, get_args, overload
+from collections.abc import Callable
+from typing import Literal, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cytoripple import _core
-from cytoripple._errors import CoordinatesError, InputError, did_you_mean
+from cytoripple._errors import InputError
 from cytoripple._progress import Progress
-from cytoripple.kernels import _check
+from cytoripple.kernels import _check, _received
+from cytoripple.kernels._received import KernelName, MethodName, Verification
 
-KernelName = Literal["gaussian", "gaussian_truncated", "gaussian_cutoff"]
-MethodName = Literal["auto", "direct", "mesh", "anchors"]
+__all__ = ["KernelName", "MethodName", "ReceivedPlan", "Verification", "received_ligands"]
 
-# the truncated kernel has weight 0.001 at its radius
-_TRUNCATED = float(np.sqrt(-2.0 * np.log(0.001)))
-
-
-@dataclass(frozen=True)
-class Verification:
-    """Comparison of some rows with the exact sum.
-
-    Attributes
-    ----------
-    max_abs_error
-        Largest absolute difference.
-    max_rel_error
-        Largest difference relative to the largest exact value of the same ligand among the rows.
-    rows
-        Cells that were recomputed.
-    """
-
-    max_abs_error: float
-    max_rel_error: float
-    rows: NDArray[np.int64]
+_STAGE = "received ligands"
 
 
 class ReceivedPlan:
-    """Everything that depends on the coordinates, computed once and reused for any expression.
+    """Received ligands on fixed coordinates, immutable and reusable for every expression.
 
     Parameters
     ----------
     xy
-        Coordinates, cells x 2 or cells x 3, finite.
+        Coordinates, (cells, 2) or (cells, 3), in any unit shared with `radius`.
     radius
-        Reach of the kernel, in units of the coordinates.
-    kernel
-        ``"gaussian"``: ``exp(-d^2 / (2 radius^2))``, no limit. ``"gaussian_truncated"``: standard deviation
-        ``radius / 3.717``, 0 beyond `radius`. ``"gaussian_cutoff"``: the plain Gaussian, 0 beyond `cutoff`.
-    method
-        ``"direct"``: all pairs within reach. ``"mesh"``: lattice with the error bound `rtol` (plain Gaussian
-        only). ``"anchors"``: the bilinear grid of earlier tools. ``"auto"``: the cheaper of the first two.
-    rtol
-        Largest error of the mesh, relative to the largest value of a ligand; 1e-13 to 1e-2.
-    factor
-        Spacing of the anchor grid in standard deviations.
-    cutoff
-        Largest distance of ``"gaussian_cutoff"``.
-    samples
-        Label of each cell: cells of different samples never hear each other, and the sum is divided by the
-        number of cells of the sample.
+        Radius of the signal.
+    kernel, method, rtol, factor, cutoff, samples
+        As in :func:`received_ligands`.
     n_ligands
-        Number of ligands for which the cheaper method is chosen.
+        Number of ligands to expect; enters the choice between mesh and direct sum.
     threads
-        Worker threads, 0 = all cores. The result does not depend on it.
+        Threads for making the plan; 0 takes all cores.
 
     Raises
     ------
     InputError
-        An argument has the wrong shape or is out of range.
+        An argument is outside its range; the message names it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cytoripple.kernels import ReceivedPlan
+    >>> xy = np.random.default_rng(0).uniform(0, 1000, (5000, 2))
+    >>> plan = ReceivedPlan(xy, radius=100.0)
+    >>> plan.method
+    'mesh'
+    >>> plan.apply(np.ones((5000, 3))).shape
+    (5000, 3)
     """
 
     def __init__(
@@ -88,28 +66,46 @@ class ReceivedPlan:
         n_ligands: int = 50,
         threads: int = 0,
     ) -> None:
-        points = _coordinates(xy)
-        _kernel(kernel, radius, cutoff)
-        _one_of("method", method, get_args(MethodName))
-        if method == "mesh" and kernel != "gaussian":
-            raise InputError(f"method 'mesh' needs kernel 'gaussian', not {kernel!r}: use method='direct'")
-        if not 1e-13 <= rtol <= 1e-2:
-            raise InputError(f"rtol is {rtol}: give a number from 1e-13 to 1e-2")
-        _check.positive("factor", factor, what="a positive number, for example 0.5")
-        labels = None if samples is None else _check.integers("samples", samples, length=len(points))
-        self.native = _core.ReceivedPlan(
-            points, float(radius), kernel, cutoff, method, rtol, factor, labels, n_ligands, threads
+        points = _received.coordinates(xy)
+        _received.check_choices(
+            kernel, method, rtol=rtol, factor=factor, cutoff=cutoff, dimensions=points.shape[1]
         )
+        groups = None if samples is None else _check.integers("samples", samples, length=len(points))
+        try:
+            self._native = _core.ReceivedPlan(
+                points,
+                radius=_check.positive("radius", radius, what="a positive length in the units of xy"),
+                kernel=kernel,
+                method=method,
+                rtol=float(rtol),
+                factor=float(factor),
+                cutoff=None if cutoff is None else float(cutoff),
+                samples=groups,
+                n_ligands=n_ligands,
+                threads=_received.thread_count(threads),
+            )
+        except ValueError as error:
+            raise InputError(str(error)) from error
+
+    @property
+    def native(self) -> _core.ReceivedPlan:
+        """The plan inside the native module, for kernels that take one."""
+        return self._native
+
+    @property
+    def n_cells(self) -> int:
+        """Number of cells."""
+        return self._native.n_cells
 
     @property
     def method(self) -> str:
-        """Method in use: ``"direct"``, ``"mesh"`` or ``"anchors"``."""
-        return self.native.method
+        """MethodName in use: ``"mesh"`` as soon as it handles some of the cells, never ``"auto"``."""
+        return self._native.method
 
     @property
     def error_bound(self) -> float:
-        """Bound on the absolute error, as a multiple of ``scale`` times the mean absolute expression of a ligand."""
-        return self.native.error_bound
+        """Bound on the absolute error of every value, in units of ``scale * mean(abs(ligand))``."""
+        return self._native.error_bound
 
     def apply(
         self, ligands: ArrayLike, *, scale: float = 1.0, threads: int = 0, progress: Progress | None = None
@@ -119,45 +115,81 @@ class ReceivedPlan:
         Parameters
         ----------
         ligands
-            Expression of the ligands, cells x ligands, finite.
+            Expression, (cells, ligands), finite.
         scale
             Factor on the result.
         threads
-            Worker threads, 0 = all cores.
+            0 takes all cores. The result does not depend on it.
         progress
-            Observer, stage ``"ligands"``.
+            Observer of the computation.
 
         Returns
         -------
-        numpy.ndarray
-            Cells x ligands, float64.
+        Array (cells, ligands), float64.
+
+        Raises
+        ------
+        InputError
+            `ligands` has another number of cells than the plan, or holds NaN or infinity.
         """
-        values = _check.real("ligands", ligands, ndim=2)
-        if len(values) != self.native.n_cells:
-            raise InputError(f"ligands has {len(values)} rows, the plan {self.native.n_cells} cells")
-        tick = None if progress is None else (lambda done, total: progress.update(done, total, "ligands"))
-        return self.native.apply(values, float(scale), threads=threads, progress=tick)
+        values = _check.real("ligands", ligands, ndim=2, finite=False)  # the native call looks while it reads
+        if len(values) != self.n_cells:
+            raise InputError(
+                f"ligands has {len(values)} rows but xy has {self.n_cells}: "
+                "both need one row per cell, in the same order"
+            )
+        try:
+            return self._native.apply(
+                values,
+                scale=float(scale),
+                threads=_received.thread_count(threads),
+                progress=_callback(progress),
+            )
+        except ValueError as error:
+            raise InputError(str(error)) from error
 
 
 @overload
-def received_ligands(
-    xy: ArrayLike, ligands: ArrayLike, *, radius: float | ArrayLike, kernel: KernelName = ...,
-    method: MethodName = ..., rtol: float = ..., scale: float = ..., factor: float = ..., threads: int = ...,
-    cutoff: float | None = ..., samples: ArrayLike | None = ..., verify: Literal[0] = ...,
-    progress: Progress | None = ...,
-) -> NDArray[np.float64]: ...  # fmt: skip
-@overload
-def received_ligands(
-    xy: ArrayLike, ligands: ArrayLike, *, radius: float | ArrayLike, kernel: KernelName = ...,
-    method: MethodName = ..., rtol: float = ..., scale: float = ..., factor: float = ..., threads: int = ...,
-    cutoff: float | None = ..., samples: ArrayLike | None = ..., verify: int,
-    progress: Progress | None = ...,
-) -> tuple[NDArray[np.float64], Verification]: ...  # fmt: skip
 def received_ligands(
     xy: ArrayLike,
     ligands: ArrayLike,
     *,
-    radius: float | ArrayLike,
+    radius: ArrayLike,
+    kernel: KernelName = ...,
+    method: MethodName = ...,
+    rtol: float = ...,
+    scale: float = ...,
+    factor: float = ...,
+    threads: int = ...,
+    cutoff: float | None = ...,
+    samples: ArrayLike | None = ...,
+    verify: Literal[0] = ...,
+    progress: Progress | None = ...,
+) -> NDArray[np.float64]: ...
+@overload
+def received_ligands(
+    xy: ArrayLike,
+    ligands: ArrayLike,
+    *,
+    radius: ArrayLike,
+    kernel: KernelName = ...,
+    method: MethodName = ...,
+    rtol: float = ...,
+    scale: float = ...,
+    factor: float = ...,
+    threads: int = ...,
+    cutoff: float | None = ...,
+    samples: ArrayLike | None = ...,
+    verify: int,
+    progress: Progress | None = ...,
+) -> NDArray[np.float64] | tuple[NDArray[np.float64], Verification]: ...
+
+
+def received_ligands(
+    xy: ArrayLike,
+    ligands: ArrayLike,
+    *,
+    radius: ArrayLike,
     kernel: KernelName = "gaussian",
     method: MethodName = "auto",
     rtol: float = 1e-6,
@@ -169,120 +201,129 @@ def received_ligands(
     verify: int = 0,
     progress: Progress | None = None,
 ) -> NDArray[np.float64] | tuple[NDArray[np.float64], Verification]:
-    """Amount of each ligand that reaches each cell.
+    """Ligand received by every cell: a sum over all cells that fades with distance.
 
-    ``received[i, l] = scale / n * sum_j K(|x_i - x_j|) * ligands[j, l]``, the cell itself included, n the
-    number of cells (of the sample).
+    ``received[i, l] = scale / n * sum_j kernel(|x_i - x_j|) * ligands[j, l]`` over the ``n`` cells of the
+    sample of cell ``i``, itself included.
 
     Parameters
     ----------
     xy
-        Coordinates, cells x 2 or cells x 3.
+        Coordinates, (cells, 2) or (cells, 3), finite.
     ligands
-        Expression, cells x ligands.
+        Expression, (cells, ligands), finite; negative values are allowed.
     radius
-        One radius, or one per ligand; ligands of the same radius share a plan.
-    kernel, method, rtol, factor, cutoff, samples, threads
-        See `ReceivedPlan`.
+        Radius in the units of `xy`, one number or one per ligand.
+    kernel
+        ``"gaussian"``: ``exp(-d**2 / (2 radius**2))``. ``"gaussian_truncated"``: a Gaussian that falls to
+        0.001 at ``d = radius`` and is 0 beyond. ``"gaussian_cutoff"``: ``"gaussian"`` up to
+        ``d = cutoff`` and 0 beyond.
+    method
+        ``"direct"``: exact sum over pairs. ``"mesh"``: spreading onto a lattice, convolution and
+        interpolation, error controlled by `rtol`; kernel ``"gaussian"`` only; cells whose lattice would be
+        nearly empty are summed directly. ``"anchors"``: bilinear interpolation of a coarse grid as in the
+        published programs, two dimensions only; exact when the grid would have as many anchors as there are
+        cells. ``"auto"``: mesh or direct sum, whichever needs fewer operations.
+    rtol
+        Error allowed relative to the largest received value of each ligand, 1e-13 to 1e-2. Where a ligand is
+        absent around a cell the error is absolute. Exact methods ignore it.
     scale
         Factor on the result.
+    factor
+        Spacing of the anchors in units of the kernel's standard deviation.
+    threads
+        0 takes all cores. The result does not depend on it.
+    cutoff
+        Distance where ``"gaussian_cutoff"`` ends.
+    samples
+        Whole number per cell: no signal passes between samples, and each divides by its own ``n``.
     verify
-        Recompute this many random cells by the exact sum and return the comparison too.
+        Number of random cells (seeded) to compare with the exact sum.
     progress
-        Observer, stage ``"ligands"``.
+        Observer of the computation.
 
     Returns
     -------
-    numpy.ndarray
-        Cells x ligands, float64; with `verify` a tuple of it and a `Verification`.
+    Array (cells, ligands), float64; with `verify` a pair of it and a :class:`Verification`.
 
     Raises
     ------
     InputError
-        An argument has the wrong shape, is not finite or is out of range.
+        An argument is outside its range or of the wrong shape; the message names it.
 
-    Notes
-    -----
-    `rtol` is relative to the largest value of a ligand: where nearly nothing is received, the error is
-    absolute. See Barnett, Magland and af Klinteberg (2019) for the window of the mesh.
+    See Also
+    --------
+    ReceivedPlan : the same for several expressions on the same coordinates.
+
+    References
+    ----------
+    Barnett, Magland and af Klinteberg (2019), "A parallel nonuniform fast Fourier transform library based on
+    an exponential of semicircle kernel", SIAM J. Sci. Comput. 41: the window of the mesh.
 
     Examples
     --------
     >>> import numpy as np
-    >>> xy = np.array([[0.0, 0.0], [100.0, 0.0]])
-    >>> received_ligands(xy, np.array([[1.0], [0.0]]), radius=100.0).round(4).tolist()
-    [[0.5], [0.3033]]
+    >>> from cytoripple.kernels import received_ligands
+    >>> received_ligands([[0.0, 0.0], [3.0, 4.0]], [[1.0], [0.0]], radius=5.0).round(3)
+    array([[0.5  ],
+           [0.303]])
     """
-    points = _coordinates(xy)
-    values = _check.real("ligands", ligands, ndim=2)
+    points = _received.coordinates(xy)
+    values = _check.real("ligands", ligands, ndim=2, finite=False)
     if len(values) != len(points):
-        raise InputError(f"xy has {len(points)} rows but ligands has {len(values)}: both need one row per cell")
-    radii = np.asarray(radius, dtype=np.float64)
-    if radii.ndim > 1 or (radii.ndim == 1 and len(radii) != values.shape[1]):
-        raise InputError(f"radius has shape {radii.shape}: give one number, or one per ligand ({values.shape[1]})")
-    radii = np.broadcast_to(radii, values.shape[1:])
-    out = np.empty_like(values)
-    for one in np.unique(radii) if radii.size else [float(np.asarray(radius).flat[0])]:
-        chosen = np.flatnonzero(radii == one)
+        raise InputError(
+            f"ligands has {len(values)} rows but xy has {len(points)}: "
+            "both need one row per cell, in the same order"
+        )
+    radii = _received.radius_per_ligand(radius, values.shape[1])
+    cells = _received.verified_rows(verify, len(points))
+    different = np.unique(radii)
+    received = np.empty_like(values) if len(different) > 1 else None
+    for k, r in enumerate(different):
+        chosen = radii == r
         plan = ReceivedPlan(
-            points, radius=float(one), kernel=kernel, method=method, rtol=rtol, factor=factor, cutoff=cutoff,
-            samples=samples, n_ligands=len(chosen), threads=threads,
-        )  # fmt: skip
-        block = plan.apply(values[:, chosen], scale=scale, threads=threads, progress=progress)
-        out[:, chosen] = block
-    if verify <= 0:
-        return out
-    return out, _verify(points, values, out, radii, kernel, scale, cutoff, samples, verify)
+            points,
+            radius=float(r),
+            kernel=kernel,
+            method=method,
+            rtol=rtol,
+            factor=factor,
+            cutoff=cutoff,
+            samples=samples,
+            n_ligands=int(chosen.sum()),
+            threads=threads,
+        )
+        step = None if progress is None else _Part(progress, k, len(different))
+        if received is None:
+            received = plan.apply(values, scale=scale, threads=threads, progress=step)
+        else:
+            part = np.ascontiguousarray(values[:, chosen])
+            received[:, chosen] = plan.apply(part, scale=scale, threads=threads, progress=step)
+    if received is None:  # no ligands
+        _received.check_choices(
+            kernel, method, rtol=rtol, factor=factor, cutoff=cutoff, dimensions=points.shape[1]
+        )
+        received = np.empty_like(values)
+    if verify == 0:
+        return received
+    exact = _received.exact_rows(points, values, radii, cells, kernel=kernel, cutoff=cutoff, samples=samples)
+    return received, _received.compare(received, scale * exact, cells)
 
 
-def _verify(
-    points: NDArray[np.float64], values: NDArray[np.float64], out: NDArray[np.float64],
-    radii: NDArray[np.float64], kernel: KernelName, scale: float, cutoff: float | None,
-    samples: ArrayLike | None, count: int,
-) -> Verification:  # fmt: skip
-    n = len(points)
-    rows = np.sort(np.random.default_rng(0).choice(n, size=min(count, n), replace=False))
-    labels = np.zeros(n, dtype=np.int64) if samples is None else np.asarray(samples)
-    exact = np.empty((len(rows), values.shape[1]))
-    for at, row in enumerate(rows):
-        same = labels == labels[row]
-        d2 = ((points[same] - points[row]) ** 2).sum(axis=1)
-        for one in np.unique(radii):
-            chosen = radii == one
-            sigma, limit = _kernel(kernel, float(one), cutoff)
-            weights = np.where(d2 <= limit**2, np.exp(-0.5 * d2 / sigma**2), 0.0)
-            exact[at, chosen] = scale / same.sum() * (weights @ values[same][:, chosen])
-    error = np.abs(out[rows] - exact)
-    largest = np.abs(exact).max(axis=0, initial=0.0)
-    relative = error.max(axis=0, initial=0.0) / np.where(largest > 0, largest, 1.0)
-    return Verification(float(error.max(initial=0.0)), float(relative.max(initial=0.0)), rows.astype(np.int64))
+class _Part:
+    """Progress of one of several radii, shown as a share of the whole."""
+
+    def __init__(self, progress: Progress, index: int, count: int) -> None:
+        self._progress, self._index, self._count = progress, index, count
+
+    def update(self, done: int, total: int, what: str) -> None:
+        self._progress.update(self._index * total + done, self._count * total, what)
+
+    def close(self) -> None:
+        """Nothing to close: the observer belongs to the caller."""
 
 
-def _coordinates(xy: ArrayLike) -> NDArray[np.float64]:
-    try:
-        points = _check.real("xy", xy, ndim=2)
-    except InputError as error:
-        raise CoordinatesError(str(error)) from None
-    if points.shape[1] not in (2, 3):
-        raise CoordinatesError(f"xy has {points.shape[1]} columns: expected 2 or 3 coordinates per cell")
-    if len(points) == 0:
-        raise CoordinatesError("xy has no rows: at least one cell is needed")
-    return points
-
-
-def _kernel(kernel: str, radius: float, cutoff: float | None) -> tuple[float, float]:
-    """Return the standard deviation and the largest distance of a kernel."""
-    _one_of("kernel", kernel, get_args(KernelName))
-    length = _check.positive("radius", radius, what="a positive length in the units of the coordinates")
-    if kernel != "gaussian_cutoff":
-        if cutoff is not None:
-            raise InputError(f"cutoff belongs to kernel 'gaussian_cutoff', not to {kernel!r}: leave it out")
-        return (length, np.inf) if kernel == "gaussian" else (length / _TRUNCATED, length)
-    if cutoff is None:
-        raise InputError("kernel 'gaussian_cutoff' needs cutoff, the largest distance that is heard")
-    return length, _check.positive("cutoff", cutoff, what="a positive length in the units of the coordinates")
-
-
-def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:
-    if value not in known:
-        raise InputError(f"{name} is {value!r}: give one of {', '.join(known)}{did_you_mean(str(value), known)}")
+def _callback(progress: Progress | None) -> Callable[[int, int], object] | None:
+    if progress is None:
+        return None
+    return lambda done, total: progress.update(done, total, _STAGE)

@@ -20,6 +20,7 @@ from cytoripple.perturb.signals import plan_signals
 
 if TYPE_CHECKING:
     from cytoripple._anndata import Tissue
+    from cytoripple.kernels.ligands import MethodName
     from cytoripple.kernels.perturb import PropagationRules
     from cytoripple.perturb.betabase import Betabase
     from cytoripple.perturb.bind import BoundModel
@@ -42,7 +43,7 @@ class Options:
     n_propagation: int = 3
     beta_scale_factor: float = 1.0
     beta_cap: float | None = None
-    ligand_method: str = "auto"
+    ligand_method: MethodName = "auto"
     rtol: float = 1e-6
     threads: int = 0
 
@@ -235,7 +236,7 @@ def simulate(
     expression = bound.expression(tissue)
     clock.lap("prepare")
     axis = {gene: place for place, gene in enumerate(bound.genes)}
-    simulated, _ = bound.model.perturb(
+    simulated = bound.model.perturb(
         expression,
         np.array([axis[gene] for gene in wanted.genes], dtype=np.int64),
         wanted.levels,
@@ -252,7 +253,16 @@ def simulate(
         allowed_tfs=allowed(allowed_tfs, base, bound),
         threads=options.threads,
         progress=lambda done, total: bar.update(done, total, "perturb"),
-    )
+    )[0]
     clock.lap("propagate")
-    changed = np.flatnonzero([(simulated[:, j] != expression[:, j]).any() for j in range(len(bound.genes))])
+    changed = _changed_columns(expression, simulated)
     return Outcome(bound, bound.positions[changed], expression[:, changed], simulated[:, changed])
+
+
+def _changed_columns(before: NDArray[np.float64], after: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Columns with any difference, found over blocks of rows so that no large temporary is made."""
+    changed = np.zeros(before.shape[1], dtype=bool)
+    for start in range(0, len(before), 1024):
+        rows = slice(start, start + 1024)
+        changed |= (before[rows] != after[rows]).any(axis=0)
+    return np.flatnonzero(changed)

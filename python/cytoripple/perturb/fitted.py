@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 import numpy as np
 
@@ -22,7 +22,11 @@ KERNELS = ("gaussian", "gaussian_truncated", "gaussian_cutoff")
 PRESETS = ("cytoripple", "python", "rust")
 
 # The kernel each implementation trains with, used when the run does not say.
-_USUAL_KERNEL = {"cytoripple": "gaussian", "python": "gaussian_truncated", "rust": "gaussian"}
+_USUAL_KERNEL: dict[str, Kernel] = {
+    "cytoripple": "gaussian",
+    "python": "gaussian_truncated",
+    "rust": "gaussian",
+}
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,7 @@ class Fitted:
     cluster_key: str | None = None
     spatial_key: str | None = None
     sample_key: str | None = None
-    kernel: str | None = None
+    kernel: Kernel | None = None
     scale_factor: float | None = None
     radii: Mapping[str, float] | None = field(default=None, hash=False)
     radius: float | None = None
@@ -74,7 +78,7 @@ class Fitted:
             cluster_key=data.cluster_annot,
             spatial_key=data.spatial_key,
             sample_key=data.sample_key,
-            kernel=run.kernel,
+            kernel=cast("Kernel", run.kernel),
             scale_factor=spatial.weighted_ligand_scale_factor,
             radii=dict(run.radii) or None,
             radius=spatial.radius,
@@ -92,7 +96,7 @@ class Fitted:
         cluster_key: str | None = None,
         spatial_key: str | None = None,
         sample_key: str | None = None,
-        kernel: str | None = None,
+        kernel: Kernel | None = None,
         scale_factor: float | None = None,
         radii: Mapping[str, float] | None = None,
         radius: float | None = None,
@@ -153,7 +157,7 @@ class Fitted:
         """Radius of a ligand, None when nobody receives it."""
         return self.radius if self.radii is None else self.radii.get(ligand)
 
-    def kernel_for(self, preset: str) -> str:
+    def kernel_for(self, preset: str) -> Kernel:
         """Return the recorded or given kernel, else the one the preset's implementation trains with."""
         if preset not in PRESETS:
             raise InputError(f"preset is {preset!r}: expected one of {', '.join(PRESETS)}")

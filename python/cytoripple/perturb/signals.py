@@ -55,7 +55,7 @@ def plan_signals(
             ReceivedPlan(
                 tissue.xy,
                 radius=radius,
-                kernel=str(fitted.kernel),
+                kernel=fitted.kernel or "gaussian",
                 method=options.ligand_method,
                 rtol=options.rtol,
                 cutoff=fitted.contact_distance if fitted.kernel == "gaussian_cutoff" else None,

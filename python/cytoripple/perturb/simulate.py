@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from cytoripple._anndata import Tissue
     from cytoripple.io.run import Run
+    from cytoripple.kernels.ligands import MethodName
     from cytoripple.perturb.bind import BoundModel
 
 log = logging.getLogger(__name__)
@@ -47,7 +48,7 @@ def perturb(
     cells: Scope | Mapping[str, Scope] = None,
     n_propagation: int = 3,
     preset: Preset = "cytoripple",
-    ligand_method: str = "auto",
+    ligand_method: MethodName = "auto",
     rtol: float = 1e-6,
     key_added: str = "perturbation",
     copy: bool = False,
@@ -183,7 +184,7 @@ def splash(
     preset: Preset = "cytoripple",
     received_ligands: pd.DataFrame | None = None,
     received_tfl: pd.DataFrame | None = None,
-    ligand_method: str = "auto",
+    ligand_method: MethodName = "auto",
     rtol: float = 1e-6,
     cell_thresholds: pd.DataFrame | None = None,
     allowed_tfs: Collection[str] | None = None,
@@ -287,7 +288,7 @@ def _inputs(
     given_lr: pd.DataFrame | None,
     given_tfl: pd.DataFrame | None,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Filtered expression and the ligands received for receptors and for regulators."""
+    """Give filtered expression and the ligands received for receptors and for regulators."""
     raw = bound.expression(tissue)
     raw[raw <= MIN_EXPRESSION] = 0.0
     # the mask restricts ligands and receptors of ligand-receptor pairs, not the ligands of regulators
@@ -295,16 +296,10 @@ def _inputs(
     if given_lr is not None:
         lr = tfl = given_signal("received_ligands", given_lr, bound, tissue)
     else:
-        plans = plan_signals(bound, base.fitted, tissue, options)
-        lr, tfl = (
-            received(
-                plans,
-                values[:, bound.ligand_genes],
-                scale=base.fitted.scale_factor or 1.0,
-                threads=options.threads,
-            )
-            for values in (filtered, raw)
-        )
+        plans, scale = plan_signals(bound, base.fitted, tissue, options), base.fitted.scale_factor or 1.0
+        lr = tfl = received(plans, raw[:, bound.ligand_genes], scale=scale, threads=options.threads)
+        if mask is not None:
+            lr = received(plans, filtered[:, bound.ligand_genes], scale=scale, threads=options.threads)
     if given_tfl is not None:
         tfl = given_signal("received_tfl", given_tfl, bound, tissue)
     return filtered, lr, tfl

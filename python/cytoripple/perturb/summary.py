@@ -95,12 +95,13 @@ def effect_by_distance(
 ) -> pd.DataFrame:
     """Size of the effect against the distance from the nearest perturbed cell.
 
-    Distances are taken within a sample; cells of samples without a perturbed cell are left out.
+    A cell counts as perturbed when a perturbed gene changed in it: a knock-out everywhere acts where the gene
+    was expressed. Distances stay within a sample; cells of samples without a perturbed cell are left out.
 
     Parameters
     ----------
     adata
-        With the result of `cytoripple.tl.perturb` for some of the cells.
+        With the result of `cytoripple.tl.perturb`.
     key
         Name of the result.
     gene
@@ -118,7 +119,7 @@ def effect_by_distance(
     GeneMatchError
         The gene is not in the data.
     InputError
-        There is no such result, every cell is perturbed, or `bins` cannot be used.
+        There is no such result, every cell or none is perturbed, or `bins` cannot be used.
     """
     record = _record(adata, key)
     distance = _distances(adata, record, key)
@@ -192,12 +193,14 @@ def _distances(adata: AnnData, record: Mapping[str, Any], key: str) -> NDArray[n
 
     from cytoripple._anndata import coordinates
 
-    if isinstance(record["cells"], str):
+    delta: Any = adata.layers[f"{key}_delta"]
+    source = (dense(delta[:, adata.var_names.get_indexer(record["targets"])]) != 0).any(axis=1)
+    if source.all() or not source.any():
+        where = "every" if source.all() else "no"
         raise InputError(
-            f"{key!r} perturbs every cell, so no cell is away from it: give cells to ct.tl.perturb, "
-            "e.g. one cluster"
+            f"the perturbed genes change in {where} cell, so there is no distance: "
+            "give cells to ct.tl.perturb, e.g. one cluster"
         )
-    source = adata.obs_names.isin(record["cells"])
     _, xy = coordinates(adata, str(record["spatial_key"]))
     sample_key = record.get("sample_key")
     samples = np.zeros(adata.n_obs, dtype=np.int64)

@@ -121,13 +121,16 @@ def result_of(adata: AnnData, key: str) -> Mapping[str, Any]:
     return record
 
 
-def perturbation_title(targets: Mapping[str, float]) -> str:
-    """Text like "knock-out of Wnt5a", with the genes in italics."""
+def perturbation_title(record: Mapping[str, Any]) -> str:
+    """Text like "knock-out of Wnt5a in 40 cells", with the genes in italics."""
+    targets = targets_of(record)
     knocked = [italic(name) for name, value in targets.items() if value == 0]
     set_to = [f"{italic(name)} = {value:g}" for name, value in targets.items() if value != 0]
     parts = [f"knock-out of {' + '.join(knocked)}"] if knocked else []
     parts += [f"setting {', '.join(set_to)}"] if set_to else []
-    return " and ".join(parts)
+    cells = record.get("cells")
+    where = "" if cells is None or isinstance(cells, str) else f" in {len(cells):,} cells"
+    return " and ".join(parts) + where
 
 
 def targets_of(record: Mapping[str, Any]) -> dict[str, float]:

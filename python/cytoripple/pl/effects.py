@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _BINS, _LEAST_CELLS = 14, 3
+_LEAST_COLUMNS = 12  # a narrower picture has no room for its title and legend
+_VISIBLE = 20  # a change below this fraction of the color scale looks like none
 
 
 def effect_by_distance(
@@ -91,7 +93,7 @@ def effect_by_distance(
         ax.set_xlim(left=0)
         ax.set_xlabel(f"distance from the nearest source cell ({name})")
         ax.set_ylabel("mean change" if genes is not None else "mean absolute change per gene")
-        ax.set_title(f"Reach of the {perturbation_title(targets)}")
+        ax.set_title(f"Reach of the {perturbation_title(record)}")
         _style.save_figure(ax, save)
     return ax
 
@@ -108,7 +110,8 @@ def top_genes(
     """Show the most affected genes in each cell type.
 
     Color is the mean change over the cells of a type, the size of a dot the share of these cells that
-    change. The perturbed genes themselves are left out.
+    change by more than a twentieth of the end of the color scale. The perturbed genes themselves are left
+    out.
 
     Parameters
     ----------
@@ -117,7 +120,8 @@ def top_genes(
     groupby
         Column of ``obs`` with the cell types; the default is the clusters of the run.
     n
-        Number of genes: those with the largest mean change in any type, each type in turn.
+        Number of genes at most: those with the largest mean change in any type, each type in turn. Genes
+        whose color would look like no change are left out.
     key
         Name of the result.
     ax, save
@@ -138,21 +142,26 @@ def top_genes(
         raise InputError(
             f"there is no column {column!r} in obs{did_you_mean(column, adata.obs.columns)}: give groupby="
         )
-    mean, share, groups = change_per_group(adata, as_labels(adata.obs[column]), key)
+    labels = as_labels(adata.obs[column])
+    groups = [str(name) for name in labels.categories]
+    mean = mean_change(adata, labels, key)
     mean[:, adata.var_names.isin(list(targets_of(record)))] = 0.0
     chosen = _in_turn(mean, n)
     if not chosen:
         raise InputError(f"the perturbation {key!r} changes no gene but the perturbed ones")
+    least = float(np.abs(mean[:, chosen]).max()) / _VISIBLE
+    chosen = [gene for gene in chosen if np.abs(mean[:, gene]).max() >= least]
     chosen = sorted(chosen, key=lambda gene: -float(mean[np.abs(mean[:, gene]).argmax(), gene]))
     with _style.style():
-        ax = _style.axes(ax, (2.9 + 0.3 * len(chosen), 1.9 + 0.36 * len(groups)))
+        ax = _style.axes(ax, (2.9 + 0.3 * max(len(chosen), _LEAST_COLUMNS), 1.9 + 0.36 * len(groups)))
         limit = float(np.abs(mean[:, chosen]).max())
+        share = _share_above(adata, labels, key, chosen, limit / _VISIBLE)
         x, y = np.meshgrid(np.arange(len(chosen)), np.arange(len(groups)))
         points = ax.scatter(
             x.ravel(),
             y.ravel(),
             c=mean[:, chosen].ravel(),
-            s=12 + 110 * share[:, chosen].ravel(),
+            s=12 + 110 * share.ravel(),
             cmap=_style.diverging(),
             vmin=-limit,
             vmax=limit,
@@ -162,29 +171,31 @@ def top_genes(
         names = [str(adata.var_names[gene]) for gene in chosen]
         ax.set_xticks(np.arange(len(names)), names, rotation=90, fontstyle="italic")
         ax.set_yticks(np.arange(len(groups)), [group.replace("_", " ") for group in groups])
-        ax.set_xlim(-0.7, len(names) - 0.3)
+        ax.set_xlim(-0.7, max(len(names), _LEAST_COLUMNS) - 0.3)
         ax.set_ylim(len(groups) - 0.4, -0.6)
         ax.tick_params(length=0)
         for side in ax.spines.values():
             side.set_visible(False)
         _dot_legend(ax, points, limit)
-        ax.set_title(f"Most affected genes after {perturbation_title(targets_of(record))}")
+        ax.set_title(f"Most affected genes after {perturbation_title(record)}")
         _style.save_figure(ax, save)
     return ax
 
 
-def change_per_group(
-    adata: AnnData, labels: pd.Categorical[str], key: str
-) -> tuple[NDArray[np.float64], NDArray[np.float64], list[str]]:
-    """Mean change and share of changing cells, groups x genes, and the names of the groups."""
+def mean_change(adata: AnnData, labels: pd.Categorical[str], key: str) -> NDArray[np.float64]:
+    """Mean change of every gene in every group, groups x genes."""
     delta = adata.layers[f"{key}_delta"]
-    groups = [str(name) for name in labels.categories]
-    mean, share = np.zeros((len(groups), adata.n_vars)), np.zeros((len(groups), adata.n_vars))
-    for position in range(len(groups)):
-        block = delta[np.flatnonzero(labels.codes == position)]
-        mean[position] = np.asarray(block.mean(axis=0)).ravel()
-        share[position] = np.asarray((block != 0).mean(axis=0)).ravel()
-    return mean, share, groups
+    rows = [np.flatnonzero(labels.codes == group) for group in range(len(labels.categories))]
+    return np.stack([np.asarray(delta[row].mean(axis=0), dtype=np.float64).ravel() for row in rows])
+
+
+def _share_above(
+    adata: AnnData, labels: pd.Categorical[str], key: str, genes: Sequence[int], least: float
+) -> NDArray[np.float64]:
+    """Share of the cells of each group in which a gene changes by more than `least`, groups x genes."""
+    block = adata.layers[f"{key}_delta"][:, list(genes)]
+    moved = np.abs(block.toarray() if hasattr(block, "toarray") else np.asarray(block)) > least
+    return np.stack([moved[labels.codes == group].mean(axis=0) for group in range(len(labels.categories))])
 
 
 def source_cells(adata: AnnData, key: str) -> NDArray[np.bool_]:
@@ -308,7 +319,7 @@ def _dot_legend(ax: Axes, points: object, limit: float) -> None:
     ]
     ax.legend(
         handles=sizes,
-        title="cells that change",
+        title=f"cells that change\nby more than {limit / _VISIBLE:.1g}",
         loc="upper left",
         bbox_to_anchor=(1.01, 1.06),
         title_fontsize=9,

@@ -18,7 +18,6 @@ from cytoripple.pl._values import (
     perturbation_title,
     perturbed_cells,
     result_of,
-    targets_of,
 )
 
 if TYPE_CHECKING:
@@ -167,7 +166,7 @@ def delta_map(
         beyond = bool((np.abs(delta) > top * (1 + 1e-9)).any())
         unit_text = f"change of expression ({record.get('layer') or 'X'})"
         _style.color_bar(ax, points, unit_text, extend="both" if beyond else "neither")
-        told = f"{_style.gene(gene)} after {perturbation_title(targets_of(record))}"
+        told = f"{_style.gene(gene)} after {perturbation_title(record)}"
         ax.set_title(told if title is None else title)
         _style.scale_bar(ax, *(length_unit(adata) if unit is None else (unit, 1.0)))
         _style.save_figure(ax, save)
@@ -237,7 +236,7 @@ def _outline(ax: Axes, xy: NDArray[np.float64], around: NDArray[np.float64]) -> 
     ax.scatter(
         xy[:, 0],
         xy[:, 1],
-        s=size,
+        s=1.25 * size,  # around the dot, so that it shows on dark colors too
         facecolors="none",
         edgecolors=_style.INK,
         linewidths=width,

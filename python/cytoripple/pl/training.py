@@ -67,7 +67,7 @@ def r2_summary(run: Run | str | Path, *, ax: Axes | None = None, save: str | Pat
         for label in ax.get_xticklabels():
             label.set_horizontalalignment("right")
             label.set_rotation_mode("anchor")
-        ax.set_ylim(_SHOWN_R2[0] - 0.05, _SHOWN_R2[1] + 0.02)
+        ax.set_ylim(bottom=max(_SHOWN_R2[0], min(0.0, ax.get_ylim()[0])) - 0.03, top=_SHOWN_R2[1] + 0.02)
         ax.set_ylabel("$R^2$ of a gene")
         ax.set_title(f"How well {scores['gene'].nunique():,} genes are explained")
         ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
@@ -200,4 +200,4 @@ def _kind_legend(ax: Axes, kinds: list[str]) -> None:
     from matplotlib.patches import Patch
 
     handles = [Patch(color=_style.MODULATOR_COLORS[kind], label=kind) for kind in kinds]
-    ax.legend(handles=handles, loc="lower right")
+    ax.legend(handles=handles, loc="center left", bbox_to_anchor=(1.0, 0.5))

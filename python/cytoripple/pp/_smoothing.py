@@ -12,7 +12,7 @@ from cytoripple._matrix import dense
 from cytoripple.kernels.neighbors import nearest_neighbors
 
 _OVERSAMPLING = 20
-_POWER_ITERATIONS = 4
+_POWER_ITERATIONS = 3
 _SMALLEST_WEIGHT = 1e-4
 
 
@@ -25,7 +25,7 @@ def principal_components(expression: Any, n_components: int, seed: int) -> NDArr
     Parameters
     ----------
     expression
-        Cells x genes, dense or CSR.
+        Cells x genes, float32, dense or CSR.
     n_components
         At most ``min(cells - 1, genes)`` are returned.
     seed
@@ -41,24 +41,36 @@ def principal_components(expression: Any, n_components: int, seed: int) -> NDArr
     """
     n_cells, n_genes = expression.shape
     if n_genes <= n_components:  # a rotation keeps all distances, without one equal ones stay equal
-        return np.ascontiguousarray(dense(expression))
+        return np.ascontiguousarray(dense(expression), dtype=np.float64)
     n_components = min(n_components, n_cells - 1)
-    mean = np.asarray(expression.mean(axis=0), dtype=np.float64).ravel()
-    transposed: Any = expression.T  # of CSR: CSC, multiplied without a copy
+    mean = np.asarray(expression.mean(axis=0, dtype=np.float64)).ravel()
     size = n_components + _OVERSAMPLING
     if min(n_cells, n_genes) <= size:  # the whole spectrum costs no more
-        return _scores(dense(expression) - mean, n_components)
+        left, lengths, _ = np.linalg.svd(dense(expression) - mean, full_matrices=False)
+        exact: NDArray[np.float64] = left[:, :n_components] * lengths[:n_components]
+        return exact
+    transposed: Any = expression.T  # of CSR: CSC, multiplied without a copy
     genes = np.random.default_rng(seed).standard_normal((n_genes, size))
     for _ in range(_POWER_ITERATIONS):
-        cells = np.linalg.qr(expression @ genes - mean @ genes)[0]
-        genes = np.linalg.qr(transposed @ cells - np.outer(mean, cells.sum(axis=0)))[0]
-    return _scores(expression @ genes - mean @ genes, n_components)
-
-
-def _scores(centered: NDArray[np.float64], n_components: int) -> NDArray[np.float64]:
-    left, lengths, _ = np.linalg.svd(centered, full_matrices=False)
-    kept: NDArray[np.float64] = left[:, :n_components] * lengths[:n_components]
+        cells = _orthonormal(expression @ genes.astype(np.float32) - mean @ genes)
+        genes = _orthonormal(transposed @ cells.astype(np.float32) - np.outer(mean, cells.sum(axis=0)))
+    scores = expression @ genes.astype(np.float32) - mean @ genes
+    _, axes = np.linalg.eigh(scores.T @ scores)  # ascending
+    kept: NDArray[np.float64] = np.ascontiguousarray(scores @ axes[:, : -n_components - 1 : -1])
     return kept
+
+
+def _orthonormal(columns: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Orthonormal basis of the columns, from their small Gram matrix; what they lack in rank is left out.
+
+    Stathopoulos and Wu (2002), A block orthogonalization procedure with constant synchronization
+    requirements.
+    """
+    lengths, axes = np.linalg.eigh(columns.T @ columns)
+    kept = lengths > 1e-12 * lengths[-1]
+    kept[-1] = True
+    basis: NDArray[np.float64] = columns @ (axes[:, kept] / np.sqrt(np.maximum(lengths[kept], 1e-300)))
+    return basis
 
 
 def diffusion_weights(
@@ -112,7 +124,7 @@ def _row_stochastic(kernel: Any) -> sparse.csr_matrix[np.float64]:
 def smooth(
     weights: sparse.csr_matrix[np.float64], expression: Any, steps: int, out: NDArray[np.float32], cells: Any
 ) -> None:
-    """Write ``weights**steps @ expression`` into the rows `cells` of `out`, some genes at a time.
+    """Write ``weights**steps @ expression`` (float32) into the rows `cells` of `out`, some genes at a time.
 
     Memory beside `out`: two blocks of at most 32 MiB (one gene at least), whatever the number of genes.
     """
@@ -120,7 +132,7 @@ def smooth(
     width = max(1, min(n_genes, (1 << 22) // max(n_cells, 1)))
     by_gene = expression if isinstance(expression, np.ndarray) else expression.tocsc()
     for start in range(0, n_genes, width):
-        block = dense(by_gene[:, start : start + width])
+        block = dense(by_gene[:, start : start + width]).astype(np.float64)
         for _ in range(steps):
-            block = weights @ block
+            block = np.asarray(weights @ block)
         out[cells, start : start + width] = block

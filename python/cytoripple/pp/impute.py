@@ -82,8 +82,8 @@ def impute(
     ``None``, or a modified copy when ``copy=True``. Adds
 
     ``adata.layers[key_added]``
-        float32, dense: 4 bytes x cells x genes. Beside it the work needs the expression of one cluster and
-        two blocks of 32 MiB.
+        float32, dense: 4 bytes x cells x genes. Beside it the work needs the expression of one cluster, its
+        neighbor graph and two blocks of 32 MiB.
     ``adata.uns[key_added]``
         Function, version, parameters, seconds.
 
@@ -188,7 +188,7 @@ def _impute_parts(
     kept = []
     for part, label in enumerate(labels):
         cells = np.flatnonzero(parts == part)
-        expression = _matrix.as_float64(values[cells], name)
+        expression = _matrix.as_float64(values[cells], name).astype(np.float32)
         if len(cells) > recipe.n_neighbors:
             points = _smoothing.principal_components(expression, recipe.n_components, recipe.seed)
             build = _smoothing.diffusion_weights if recipe.method == "diffusion" else _smoothing.knn_weights

@@ -62,8 +62,8 @@ def normalize(
     >>> import cytoripple as ct
     >>> adata, _, _ = ct.datasets.toy_tissue(n_cells=100, n_genes=24)
     >>> ct.pp.normalize(adata, layer="counts", key_added="log_counts")
-    >>> float(np.expm1(adata.layers["log_counts"][0].sum(axis=1)).round() > 0)
-    1.0
+    >>> adata.layers["log_counts"].shape
+    (100, 24)
     """
     if not (np.isfinite(target_sum) and target_sum > 0):
         raise InputError(f"target_sum is {target_sum}: give a positive number, e.g. target_sum=1e4")

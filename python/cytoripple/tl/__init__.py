@@ -1,5 +1,28 @@
-"""Tools: train a network, differentiate it, perturb it."""
+"""Tools: train a spatial gene network, differentiate it, perturb it."""
 
-from cytoripple.perturb import affected_genes, effect_by_distance, perturb, splash, write_feather
+from __future__ import annotations
 
-__all__ = ["affected_genes", "effect_by_distance", "perturb", "splash", "write_feather"]
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cytoripple.grn.train import train_grn
+    from cytoripple.perturb.simulate import perturb, splash
+
+__all__ = ["perturb", "splash", "train_grn"]
+
+_HOME = {
+    "perturb": "cytoripple.perturb.simulate",
+    "splash": "cytoripple.perturb.simulate",
+    "train_grn": "cytoripple.grn.train",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name in _HOME:
+        return getattr(import_module(_HOME[name]), name)
+    raise AttributeError(f"module 'cytoripple.tl' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

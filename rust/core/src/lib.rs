@@ -5,11 +5,14 @@
 
 pub mod check;
 pub mod error;
+pub mod gemm;
 pub mod lasso;
 pub mod ligand;
 pub mod neighbors;
 pub mod parallel;
+pub mod perturb;
 pub mod simd;
+pub mod splash;
 pub mod watch;
 
 pub use error::{Error, Result};

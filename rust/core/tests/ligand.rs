@@ -210,7 +210,10 @@ fn bad_settings_and_values_are_refused_by_name() {
     assert!(refused(mesh(1.0, 0.1)).contains("rtol"));
     assert!(refused(Settings { factor: -1.0, ..mesh(1.0, 1e-6) }).contains("factor"));
     assert!(refused(Settings { kernel: Kernel::GaussianTruncated, ..mesh(1.0, 1e-6) }).contains("mesh"));
-    assert!(refused(Settings { kernel: Kernel::GaussianCutoff(0.0), ..Settings::gaussian(1.0) }).contains("cutoff"));
+    assert!(
+        refused(Settings { kernel: Kernel::GaussianCutoff(0.0), ..Settings::gaussian(1.0) })
+            .contains("cutoff")
+    );
     let plan = ReceivedPlan::new(xy.view(), None, 1.0).unwrap();
     assert!(plan.apply(uniform(4, 2, 1).view(), 1.0, &Unwatched).is_err());
     let mut bad = ligands.clone();

@@ -6,6 +6,7 @@ mod convert;
 mod lasso;
 mod ligand;
 mod neighbors;
+mod perturb;
 
 #[pymodule]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -13,7 +14,8 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add("DEBUG_BUILD", cfg!(debug_assertions))?;
     lasso::register(module)?;
-    neighbors::register(module)?;
     ligand::register(module)?;
+    neighbors::register(module)?;
+    perturb::register(module)?;
     Ok(())
 }

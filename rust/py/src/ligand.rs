@@ -1,43 +1,46 @@
-//! Bindings of the received-ligand plans.
+//! Bindings of received ligands.
 
 use crate::convert::{run, to_py};
-use cytoripple_core::Error;
-use cytoripple_core::ligand::{Kernel, Method, ReceivedPlan, Settings};
-use numpy::{IntoPyArray, PyArray2, PyReadonlyArray1, PyReadonlyArray2};
+use cytoripple_core::ligand::{self, Kernel, Method, Settings};
+use cytoripple_core::parallel::with_threads;
+use numpy::{PyArray2, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2};
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
-/// Plan on fixed coordinates; the public, documented form is `cytoripple.kernels.ReceivedPlan`.
-#[pyclass(name = "ReceivedPlan", frozen, module = "cytoripple._core")]
-pub struct PyReceivedPlan {
-    /// The native plan, shared with the kernels that receive ligands themselves.
-    pub plan: ReceivedPlan,
+/// Plan of a received-ligand computation. Documented for users in `cytoripple.kernels`.
+#[pyclass(frozen, name = "ReceivedPlan", module = "cytoripple._core")]
+pub struct ReceivedPlan {
+    /// The plan of the core crate, for kernels that take one.
+    pub inner: ligand::ReceivedPlan,
 }
 
 #[pymethods]
-impl PyReceivedPlan {
+impl ReceivedPlan {
     #[new]
-    #[pyo3(signature = (xy, radius, kernel, cutoff, method, rtol, factor, samples=None, n_ligands=50, threads=0))]
+    #[pyo3(signature = (xy, *, radius, kernel, method, rtol, factor, cutoff=None, samples=None, n_ligands=50, threads=0))]
     fn new(
         py: Python<'_>,
         xy: PyReadonlyArray2<'_, f64>,
         radius: f64,
         kernel: &str,
-        cutoff: Option<f64>,
         method: &str,
         rtol: f64,
         factor: f64,
+        cutoff: Option<f64>,
         samples: Option<PyReadonlyArray1<'_, i64>>,
         n_ligands: usize,
         threads: usize,
     ) -> PyResult<Self> {
-        let (kernel, method) = (shape(kernel, cutoff).map_err(to_py)?, named(method).map_err(to_py)?);
+        let (kernel, method) = (kernel_named(kernel, cutoff)?, method_named(method)?);
         let settings = Settings { kernel, method, radius, rtol, factor, n_ligands };
-        let (xy, samples) = (xy.as_array(), samples.as_ref().map(|s| s.as_array()));
-        let plan = run(py, threads, None, |_| ReceivedPlan::with_settings(xy, samples, &settings))?;
-        Ok(Self { plan })
+        let xy = xy.as_array();
+        let samples = samples.as_ref().map(|samples| samples.as_array());
+        let plan = || ligand::ReceivedPlan::with_settings(xy, samples, &settings);
+        let inner = py.detach(|| with_threads(threads, plan)).map_err(to_py)?;
+        Ok(Self { inner })
     }
 
-    #[pyo3(signature = (ligands, scale=1.0, *, threads=0, progress=None))]
+    #[pyo3(signature = (ligands, *, scale=1.0, threads=0, progress=None))]
     fn apply<'py>(
         &self,
         py: Python<'py>,
@@ -47,12 +50,18 @@ impl PyReceivedPlan {
         progress: Option<Py<PyAny>>,
     ) -> PyResult<Bound<'py, PyArray2<f64>>> {
         let ligands = ligands.as_array();
-        Ok(run(py, threads, progress, |watch| self.plan.apply(ligands, scale, watch))?.into_pyarray(py))
+        // NumPy asks for huge pages, which the first touch of a large result gains much from.
+        let out = PyArray2::zeros(py, ligands.dim(), false);
+        let mut view = out.readwrite();
+        let received = view.as_array_mut();
+        run(py, threads, progress, |watch| self.inner.apply_into(ligands, scale, received, watch))?;
+        drop(view);
+        Ok(out)
     }
 
     #[getter]
     fn method(&self) -> &'static str {
-        match self.plan.method() {
+        match self.inner.method() {
             Method::Mesh => "mesh",
             Method::Anchors => "anchors",
             Method::Auto | Method::Direct => "direct",
@@ -61,43 +70,35 @@ impl PyReceivedPlan {
 
     #[getter]
     fn error_bound(&self) -> f64 {
-        self.plan.error_bound()
+        self.inner.error_bound()
     }
 
     #[getter]
     fn n_cells(&self) -> usize {
-        self.plan.cells()
+        self.inner.cells()
     }
 }
 
-fn shape(kernel: &str, cutoff: Option<f64>) -> Result<Kernel, Error> {
-    match (kernel, cutoff) {
-        ("gaussian", None) => Ok(Kernel::Gaussian),
-        ("gaussian_truncated", None) => Ok(Kernel::GaussianTruncated),
+fn kernel_named(name: &str, cutoff: Option<f64>) -> PyResult<Kernel> {
+    match (name, cutoff) {
+        ("gaussian", _) => Ok(Kernel::Gaussian),
+        ("gaussian_truncated", _) => Ok(Kernel::GaussianTruncated),
         ("gaussian_cutoff", Some(cutoff)) => Ok(Kernel::GaussianCutoff(cutoff)),
-        _ => Err(Error::Parameter {
-            name: "kernel",
-            value: kernel.to_string(),
-            expected: "give gaussian, gaussian_truncated, or gaussian_cutoff with a cutoff",
-        }),
+        ("gaussian_cutoff", None) => Err(PyValueError::new_err("kernel gaussian_cutoff needs a cutoff")),
+        _ => Err(PyValueError::new_err(format!("unknown kernel {name:?}"))),
     }
 }
 
-fn named(method: &str) -> Result<Method, Error> {
-    match method {
+fn method_named(name: &str) -> PyResult<Method> {
+    match name {
         "auto" => Ok(Method::Auto),
         "direct" => Ok(Method::Direct),
         "mesh" => Ok(Method::Mesh),
         "anchors" => Ok(Method::Anchors),
-        _ => Err(Error::Parameter {
-            name: "method",
-            value: method.to_string(),
-            expected: "give auto, direct, mesh or anchors",
-        }),
+        _ => Err(PyValueError::new_err(format!("unknown method {name:?}"))),
     }
 }
 
-/// Add the classes of this file to the module.
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    module.add_class::<PyReceivedPlan>()
+    module.add_class::<ReceivedPlan>()
 }

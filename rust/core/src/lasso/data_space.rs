@@ -135,4 +135,16 @@ impl Quadratic for DataState<'_> {
             *out *= self.per_cell;
         }
     }
+
+    fn short_columns(&self, support: &[usize]) -> Option<(Vec<f64>, usize)> {
+        let cells = self.residual.len();
+        let scale = self.per_cell.sqrt();
+        let gather = || support.iter().flat_map(|&j| self.data.column(j)).map(|x| x * scale).collect();
+        (cells < support.len()).then(|| (gather(), cells))
+    }
+
+    fn step_price(&self, support: usize) -> usize {
+        // |A| n^2 / 2 against 2 n |A|, or |A|^2 n / 2.
+        self.residual.len().min(support) / 12
+    }
 }

@@ -14,7 +14,7 @@ use super::quadratic::Quadratic;
 use super::{Control, Outcome};
 use crate::widest;
 
-/// Sweeps over the support before Newton steps take over.
+/// Least number of sweeps over the support before Newton steps take over.
 const PATIENCE: usize = 6;
 
 /// Runs of Newton steps kept short, because the support is still changing; later ones go on for longer.
@@ -197,6 +197,7 @@ fn settle<const FMA: bool, Q: Quadratic>(quadratic: &mut Q, run: &mut Descent<'_
     let support: Vec<usize> = (0..run.w.len()).filter(|&j| run.w[j] != 0.0).collect();
     let limit = 1e-3 * run.control.tol * run.primal / run.w.len() as f64;
     let floor = 1e-31 * quadratic.null();
+    let patience = PATIENCE.max(quadratic.step_price(support.len()));
     let mut sweeps = 0;
     // The last sweep allowed is a full one.
     while run.n_iter + 1 < run.control.max_iter {
@@ -220,14 +221,14 @@ fn settle<const FMA: bool, Q: Quadratic>(quadratic: &mut Q, run: &mut Descent<'_
         if moved <= limit || moved <= floor {
             return;
         }
-        if sweeps % PATIENCE == 0 {
+        if sweeps % patience == 0 {
             run.newton_runs += 1;
             let steps = if run.newton_runs <= EASY { 2 } else { 12 };
             if newton(quadratic, run.penalty, run.w, steps) != Reached::Stuck {
                 return;
             }
         }
-        if sweeps >= 100 {
+        if sweeps >= 100.max(patience) {
             return;
         }
     }

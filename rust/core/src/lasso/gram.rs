@@ -139,4 +139,9 @@ impl Quadratic for GramState<'_> {
             *out = row[k];
         }
     }
+
+    fn step_price(&self, support: usize) -> usize {
+        // |A|^3 / 3 in blocks at several times the speed of the p |A| of a sweep.
+        support * support / (40 * self.gram.len().max(1))
+    }
 }

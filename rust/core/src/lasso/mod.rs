@@ -14,6 +14,7 @@ mod form;
 pub mod gap;
 pub mod gram;
 pub mod groups;
+mod low_rank;
 pub mod moments;
 pub mod newton;
 mod path;

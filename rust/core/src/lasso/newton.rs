@@ -2,10 +2,14 @@
 
 use super::cholesky::System;
 use super::groups::{Penalty, norm};
+use super::low_rank::{self, Bend};
 use super::quadratic::Quadratic;
 
 /// Largest support for which a dense factorization is worth its cubic cost.
 const LARGEST_SUPPORT: usize = 1500;
+
+/// The same where the Hessian is singular without the bends of the groups: there sweeps alone do better.
+const LARGEST_SINGULAR: usize = 300;
 
 /// What a run of Newton steps reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,9 +35,6 @@ pub fn newton<Q: Quadratic>(quadratic: &mut Q, penalty: &Penalty, w: &mut [f64],
         if support.is_empty() {
             return Reached::Optimum;
         }
-        if support.len() > LARGEST_SUPPORT {
-            return Reached::Stuck;
-        }
         quadratic.descent(&mut descent);
         let local = Local::new(quadratic, penalty, w, &support, &descent);
         let Some(direction) = local.direction(quadratic, &support) else {
@@ -54,12 +55,12 @@ pub fn newton<Q: Quadratic>(quadratic: &mut Q, penalty: &Penalty, w: &mut [f64],
 
 /// Second-order model of the objective on the support.
 ///
-/// The norm of a group adds `bend (I - u u^T)` to the Hessian; `turn` is `sqrt(bend) u`.
+/// The norm of a group adds `bend (I - u u^T)` to the Hessian, `u` being `unit` on the group.
 struct Local {
     slope: Vec<f64>,
     diagonal: Vec<f64>,
     bend: Vec<f64>,
-    turn: Vec<f64>,
+    unit: Vec<f64>,
     /// For each position one past the last one of the same group.
     end: Vec<usize>,
 }
@@ -76,7 +77,7 @@ impl Local {
             slope: support.iter().map(|&j| descent[j] - penalty.l1 * w[j].signum()).collect(),
             diagonal: support.iter().map(|&j| quadratic.diagonal()[j]).collect(),
             bend: vec![0.0; support.len()],
-            turn: vec![0.0; support.len()],
+            unit: vec![0.0; support.len()],
             end: vec![0; support.len()],
         };
         for block in &penalty.blocks {
@@ -86,7 +87,7 @@ impl Local {
             for i in first..last {
                 let u = w[support[i]] / size;
                 local.bend[i] = block.weight / size;
-                local.turn[i] = local.bend[i].sqrt() * u;
+                local.unit[i] = u;
                 local.end[i] = last;
                 local.slope[i] -= block.weight * u;
                 local.diagonal[i] += local.bend[i] * (1.0 - u * u);
@@ -95,13 +96,25 @@ impl Local {
         local
     }
 
-    /// Newton direction; the Hessian is damped when it is singular, as with more columns than cells.
+    /// Newton direction; a singular Hessian is damped. `None` when it is too large.
     fn direction<Q: Quadratic>(&self, quadratic: &Q, support: &[usize]) -> Option<Vec<f64>> {
+        let mut largest = LARGEST_SUPPORT;
+        if let Some((columns, cells)) = quadratic.short_columns(support) {
+            if let Some(direction) = low_rank::solve(&columns, cells, &self.bends(), &self.unit, &self.slope)
+            {
+                return Some(direction);
+            }
+            largest = LARGEST_SINGULAR;
+        }
+        if support.len() > largest {
+            return None;
+        }
         for damping in [0.0, 1e-9, 1e-6] {
             let system = System::new(&self.diagonal, damping, |i, row| {
                 quadratic.row(support[i], &support[i..], row);
-                for (value, t) in row.iter_mut().zip(&self.turn[i..self.end[i]]) {
-                    *value -= self.turn[i] * t;
+                let turn = self.bend[i] * self.unit[i];
+                for (value, u) in row.iter_mut().zip(&self.unit[i..self.end[i]]) {
+                    *value -= turn * u;
                 }
                 row[0] += self.bend[i];
             });
@@ -111,6 +124,17 @@ impl Local {
             }
         }
         None
+    }
+
+    /// The groups on the support.
+    fn bends(&self) -> Vec<Bend> {
+        let mut out: Vec<Bend> = Vec::new();
+        let mut first = 0;
+        while let Some(&last) = self.end.get(first) {
+            out.push(Bend { first, last, bend: self.bend[first] });
+            first = last;
+        }
+        out
     }
 }
 

@@ -48,6 +48,15 @@ pub trait Quadratic: Sync {
 
     /// Entries `columns` of row `j` of `G`.
     fn row(&self, j: usize, columns: &[usize], out: &mut [f64]);
+
+    /// Columns on `support`, one after the other and scaled so that their Gram is `G`, with their length: only
+    /// where they are shorter than the support, so that `G` is singular there and working with them is cheaper.
+    fn short_columns(&self, _support: &[usize]) -> Option<(Vec<f64>, usize)> {
+        None
+    }
+
+    /// Number of sweeps over a support of this size that cost as much as one Newton step on it.
+    fn step_price(&self, support: usize) -> usize;
 }
 
 /// Numbers in the widest register: the unit of packing and padding.

@@ -87,7 +87,9 @@ impl Anchors {
         let factor = job.scale / self.rows.len() as f64;
         let mut values = vec![0.0; self.anchors.len() * columns.count];
         values.par_chunks_mut(columns.count).zip(&self.anchors).for_each(|(sum, anchor)| {
-            self.sum_at(*anchor, job, columns, sum, meter);
+            if meter.running() {
+                self.sum_at(*anchor, job, columns, sum, meter);
+            }
             sum.iter_mut().for_each(|value| *value *= factor);
         });
         if !meter.running() {
@@ -102,7 +104,7 @@ impl Anchors {
                 }
             };
             // SAFETY: every row of the caller's matrix is in one engine, once.
-            unsafe { out.write(*row, columns.first, columns.count, interpolate) };
+            unsafe { out.write(*row, columns, interpolate) };
         });
     }
 

@@ -53,13 +53,14 @@ pub(super) fn convolve(
     grid.par_chunks_mut(nodes * inner).for_each(|slab| {
         let Ok(slab) = ArrayViewMut2::from_shape((nodes, inner), slab) else { return };
         let mut slab = slab;
-        slab.axis_chunks_iter_mut(Axis(1), width)
-            .into_par_iter()
-            .for_each_init(Vec::new, |scratch, panel| {
+        slab.axis_chunks_iter_mut(Axis(1), width).into_par_iter().for_each_init(
+            Vec::new,
+            |scratch, panel| {
                 if meter.running() {
                     convolve_panel(panel, &tables, scratch);
                 }
-            });
+            },
+        );
     });
 }
 
@@ -107,7 +108,8 @@ mod tests {
                     for i in 0..inner {
                         let at = |m: usize| (o * nodes + m) * inner + i;
                         let coefficient = |m: usize| operator.get(n.abs_diff(m)).copied().unwrap_or(0.0);
-                        let expected: f64 = (0..nodes).map(|m| 3.0 * coefficient(m) * start[at(m)].0[5]).sum();
+                        let expected: f64 =
+                            (0..nodes).map(|m| 3.0 * coefficient(m) * start[at(m)].0[5]).sum();
                         assert!((band[at(n)].0[5] - expected).abs() < 1e-13);
                         assert!((dense[at(n)].0[5] - expected).abs() < 1e-13);
                     }

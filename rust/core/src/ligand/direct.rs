@@ -41,7 +41,15 @@ impl Direct {
     pub(super) fn new(points: &Coordinates, rows: &[usize], cells_in_sample: usize, shape: Shape) -> Self {
         if !shape.reach.is_finite() || points.widest_axis() <= shape.reach {
             let all = vec![Range { start: 0, end: points.len() }];
-            return Self::sorted(points.clone(), rows.to_vec(), cells_in_sample, shape, &all, &[all.clone()]);
+            let rows = rows.to_vec();
+            return Self::sorted(
+                points.clone(),
+                rows,
+                cells_in_sample,
+                shape,
+                &all,
+                std::slice::from_ref(&all),
+            );
         }
         let buckets = Buckets::new(points, shape.reach);
         let mut sorted = Coordinates::default();
@@ -84,6 +92,9 @@ impl Direct {
         });
         let factor = job.scale / self.cells_in_sample as f64;
         self.blocks.par_iter().for_each_init(Vec::new, |sums, block| {
+            if !meter.running() {
+                return;
+            }
             sums.clear();
             sums.resize(block.targets.len() * groups, Lanes::ZERO);
             if !self.sum_block(block, &values, groups, sums, meter) {
@@ -91,7 +102,7 @@ impl Direct {
             }
             for (row, sum) in self.rows[block.targets.clone()].iter().zip(sums.chunks(groups)) {
                 // SAFETY: every row of the caller's matrix is in one block of one engine.
-                unsafe { out.write(*row, columns.first, columns.count, |out| scaled(sum, factor, out)) };
+                unsafe { out.write(*row, columns, |out| scaled(sum, factor, out)) };
             }
         });
     }
@@ -113,8 +124,7 @@ impl Direct {
                     let weights = &mut weights[..SOURCES.min(stride.end - first)];
                     for (eight, sums) in sums.chunks_mut(Lanes::WIDTH * groups).enumerate() {
                         let count = sums.len() / groups;
-                        let targets =
-                            self.sorted.eight(block.targets.start + eight * Lanes::WIDTH, count);
+                        let targets = self.sorted.eight(block.targets.start + eight * Lanes::WIDTH, count);
                         pair_weights(self.shape, &targets, &self.sorted, first, weights);
                         let rows = Rows { values, groups, bases: &[first], inner: weights.len() };
                         accumulate(sums, count, weights, rows);
@@ -131,7 +141,7 @@ impl Direct {
 
 fn scaled(sum: &[Lanes], factor: f64, out: &mut [f64]) {
     for (values, lanes) in out.chunks_mut(Lanes::WIDTH).zip(sum) {
-        for (value, lane) in values.iter_mut().zip(lanes.0) {
+        for (value, lane) in values.iter_mut().zip(&lanes.0) {
             *value = lane * factor;
         }
     }

@@ -163,7 +163,10 @@ mod tests {
         for i in 0..200_000 {
             let x = -(f64::from(i) * 0.003_53);
             let (got, expected) = (exp_negative::<false>(x), x.exp());
-            assert!((got - expected).abs() <= 8.0 * f64::EPSILON * expected + 1e-307, "{x}: {got} {expected}");
+            assert!(
+                (got - expected).abs() <= 8.0 * f64::EPSILON * expected + 1e-307,
+                "{x}: {got} {expected}"
+            );
         }
         assert_eq!(exp_negative::<false>(0.0), 1.0);
         assert_eq!(exp_negative::<false>(-1e9), 0.0);

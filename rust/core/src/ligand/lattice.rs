@@ -56,7 +56,13 @@ impl Axis {
 /// Axes for `points`: the longest first, so that it can be cut into strips, the shortest last.
 ///
 /// The last of three coordinates becomes sections when it takes at most `2 w` values.
-pub(super) fn axes(points: &Coordinates, dimensions: usize, sections: &[f64], row: Row, sigma: f64) -> [Axis; 3] {
+pub(super) fn axes(
+    points: &Coordinates,
+    dimensions: usize,
+    sections: &[f64],
+    row: Row,
+    sigma: f64,
+) -> [Axis; 3] {
     let spacing = row.spacing * sigma;
     let smooth = |coordinate: usize| {
         let (lowest, highest) = points.extent(coordinate);

@@ -5,7 +5,7 @@
 
 use super::convolve::{Mixing, convolve};
 use super::kernel::Coordinates;
-use super::lanes::{Lanes, on_widest, unpad};
+use super::lanes::{Lanes, unpad};
 use super::lattice::{Axis, Block, Lattice};
 use super::meter::Meter;
 use super::output::OutputRows;
@@ -35,7 +35,6 @@ pub(super) struct Mesh {
 #[derive(Debug)]
 pub(super) struct Stencils {
     pieces: Pieces,
-    width: usize,
     /// Nodes that a cell touches, relative to the lowest.
     pub(super) nodes: Vec<usize>,
     /// First of each run of consecutive nodes, relative to the lowest.
@@ -43,48 +42,17 @@ pub(super) struct Stencils {
 }
 
 impl Stencils {
-    fn new(pieces: Pieces, width: usize, lattice: &Lattice) -> Self {
+    fn new(pieces: Pieces, lattice: &Lattice) -> Self {
         let ([_, middle, last], [a, b, c]) = (lattice.nodes, lattice.widths);
         let runs: Vec<usize> = (0..a).flat_map(|i| (0..b).map(move |j| (i * middle + j) * last)).collect();
-        let nodes = runs.iter().flat_map(|run| run + 0..run + c).collect();
-        Self { pieces, width, nodes, runs }
+        let nodes = runs.iter().flat_map(|run| *run..run + c).collect();
+        Self { pieces, nodes, runs }
     }
 
     /// Weights of the cells of a block at its nodes: one unit per node.
-    pub(super) fn weights(&self, lattice: &Lattice, block: &Block, axes: &mut Vec<Lanes>, out: &mut [Lanes]) {
-        let index = block.index;
-        axes.resize(lattice.smooth * self.width, Lanes::ZERO);
-        let offsets = &lattice.offsets[index * lattice.smooth..(index + 1) * lattice.smooth];
-        for (offset, axis) in offsets.iter().zip(axes.chunks_mut(self.width)) {
-            self.pieces.eight(offset, axis);
-        }
-        outer_product(axes, self.width, out);
-    }
-}
-
-on_widest! {
-    /// Products of one value from each run of `width` units in `axes` (2 or 3 runs), the last run fastest.
-    fn outer_product(axes: &[Lanes], width: usize, out: &mut [Lanes]) = outer_product_any
-}
-
-#[inline(always)]
-fn outer_product_any<V: super::lanes::Vector, const R: usize, const G: usize>(
-    axes: &[Lanes],
-    width: usize,
-    out: &mut [Lanes],
-) {
-    let (head, last) = axes.split_at(axes.len() - width);
-    let (first, middle) = head.split_at(width);
-    let mut runs = out.chunks_exact_mut(width);
-    for a in first {
-        let a = V::load(a);
-        for b in 0..middle.len().max(1) {
-            let ab = middle.get(b).map_or(a, |b| a.mul(V::load(b)));
-            let Some(run) = runs.next() else { return };
-            for (out, c) in run.iter_mut().zip(last) {
-                ab.mul(V::load(c)).store(out);
-            }
-        }
+    pub(super) fn weights(&self, lattice: &Lattice, block: &Block, out: &mut [Lanes]) {
+        let first = block.index * lattice.smooth;
+        self.pieces.products(&lattice.offsets[first..first + lattice.smooth], out);
     }
 }
 
@@ -105,7 +73,7 @@ impl Mesh {
             Axis::Sections { values, .. } => Some(Mixing::Dense(section_matrix(values, sigma))),
         });
         let error = (1.0 + window.error).powi(lattice.smooth as i32) - 1.0;
-        let stencils = Stencils::new(window.pieces, window.width, &lattice);
+        let stencils = Stencils::new(window.pieces, &lattice);
         Self { lattice, stencils, mixing, cells_in_sample, error }
     }
 
@@ -153,10 +121,13 @@ impl Mesh {
         let groups = columns.groups();
         let inner = self.lattice.widths[2];
         self.lattice.blocks.par_chunks(TASK).for_each_init(
-            || (Vec::new(), vec![Lanes::ZERO; self.lattice.stencil()], Vec::new(), Vec::new()),
-            |(axes, weights, bases, sums), blocks| {
-                for block in blocks {
-                    self.stencils.weights(&self.lattice, block, axes, weights);
+            || (vec![Lanes::ZERO; self.lattice.stencil()], Vec::new(), Vec::new()),
+            |(weights, bases, sums), blocks| {
+                for block in blocks.iter().take_while(|_| meter.running()) {
+                    let ahead = block.first + block.count;
+                    let soon = &self.lattice.rows[ahead..self.lattice.rows.len().min(ahead + Lanes::WIDTH)];
+                    soon.iter().for_each(|row| out.announce(*row, columns));
+                    self.stencils.weights(&self.lattice, block, weights);
                     bases.clear();
                     bases.extend(self.stencils.runs.iter().map(|run| block.node + run));
                     sums.clear();
@@ -167,7 +138,7 @@ impl Mesh {
                     for (row, sum) in rows.iter().zip(sums.chunks(groups)) {
                         // SAFETY: every row of the caller's matrix is in one block of one engine.
                         unsafe {
-                            out.write(*row, columns.first, columns.count, |out| unpad(sum, out, floor));
+                            out.write(*row, columns, |out| unpad(sum, out, floor));
                         }
                     }
                 }

@@ -1,6 +1,8 @@
 //! Result rows written by many workers, each row by one of them.
 
-use ndarray::Array2;
+use super::Columns;
+use super::lanes::{Lanes, prefetch_to_write};
+use ndarray::ArrayViewMut2;
 use std::marker::PhantomData;
 
 /// Rows of a result that workers fill in any order.
@@ -12,45 +14,56 @@ pub(super) struct OutputRows<'a> {
     start: *mut f64,
     rows: usize,
     columns: usize,
-    array: PhantomData<&'a mut Array2<f64>>,
+    array: PhantomData<&'a mut f64>,
 }
 
 // SAFETY: the pointer is only used through `write`, whose callers hand every row to one worker at a time.
 unsafe impl Sync for OutputRows<'_> {}
 
 impl<'a> OutputRows<'a> {
-    /// Borrow a matrix in standard (row-major) layout.
-    pub(super) fn new(array: &'a mut Array2<f64>) -> Self {
-        debug_assert!(array.is_standard_layout());
+    /// Borrow a matrix, or nothing when its layout is not standard (row-major).
+    pub(super) fn new(mut array: ArrayViewMut2<'a, f64>) -> Option<Self> {
         let (rows, columns) = array.dim();
-        Self { start: array.as_mut_ptr(), rows, columns, array: PhantomData }
+        let start = array.as_slice_mut()?.as_mut_ptr();
+        Some(Self { start, rows, columns, array: PhantomData })
     }
 
+    /// Announce that a row is written soon.
+    #[inline(always)]
+    pub(super) fn announce(&self, row: usize, columns: Columns) {
+        assert!(row < self.rows && columns.first + columns.count <= self.columns);
+        for line in (0..columns.count).step_by(Lanes::WIDTH) {
+            // SAFETY: inside the array by the assertion.
+            prefetch_to_write(unsafe { self.start.add(row * self.columns + columns.first + line) });
+        }
+    }
 
-    /// Let `fill` write the columns `first..first + width` of one row.
+    /// Let `fill` write some columns of one row.
     ///
     /// # Safety
     /// No other call for the same row may run at the same time.
-    pub(super) unsafe fn write(&self, row: usize, first: usize, width: usize, fill: impl FnOnce(&mut [f64])) {
-        assert!(row < self.rows && first + width <= self.columns);
+    pub(super) unsafe fn write(&self, row: usize, columns: Columns, fill: impl FnOnce(&mut [f64])) {
+        let Columns { first, count } = columns;
+        assert!(row < self.rows && first + count <= self.columns);
         // SAFETY: inside the array by the assertion; the caller keeps other workers off this row.
-        fill(unsafe { std::slice::from_raw_parts_mut(self.start.add(row * self.columns + first), width) });
+        fill(unsafe { std::slice::from_raw_parts_mut(self.start.add(row * self.columns + first), count) });
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ndarray::Array2;
     use rayon::prelude::*;
 
     #[test]
     fn every_row_is_written_once_by_some_worker() {
         let mut array = Array2::zeros((64, 5));
-        let rows = OutputRows::new(&mut array);
+        let rows = OutputRows::new(array.view_mut()).unwrap();
         (0..64_usize).into_par_iter().for_each(|i| {
             let row = (i * 37) % 64;
             // SAFETY: 37 is odd, so every row appears once.
-            unsafe { rows.write(row, 1, 3, |out| out.fill(row as f64)) };
+            unsafe { rows.write(row, Columns { first: 1, count: 3 }, |out| out.fill(row as f64)) };
         });
         for (i, row) in array.outer_iter().enumerate() {
             assert_eq!(row.to_vec(), vec![0.0, i as f64, i as f64, i as f64, 0.0]);

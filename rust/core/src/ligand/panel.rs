@@ -24,13 +24,14 @@ on_widest! {
         = scatter_any
 }
 
+/// Call `$call!(count, ...)` with the count as a literal, at most `$most`.
 macro_rules! by_count {
-    ($count:expr, $call:ident, $($args:tt)*) => {
+    ($count:expr, $most:ident, $call:ident, $($args:tt)*) => {
         match $count {
-            8 => $call!(8, $($args)*),
-            7 => $call!(7, $($args)*),
-            6 => $call!(6, $($args)*),
-            5 => $call!(5, $($args)*),
+            8 if $most == 8 => $call!(8, $($args)*),
+            7 if $most == 8 => $call!(7, $($args)*),
+            6 if $most == 8 => $call!(6, $($args)*),
+            5 if $most == 8 => $call!(5, $($args)*),
             4 => $call!(4, $($args)*),
             3 => $call!(3, $($args)*),
             2 => $call!(2, $($args)*),
@@ -46,31 +47,39 @@ fn accumulate_any<V: Vector, const R: usize, const G: usize>(
     weights: &[Lanes],
     rows: Rows<'_>,
 ) {
+    accumulate_rows::<V, R, G, 0>(out, count.min(R), weights, rows);
+    if R == 4 && count > R {
+        accumulate_rows::<V, R, G, 4>(out, count - R, weights, rows);
+    }
+}
+
+/// The rows `FIRST..FIRST + count` of [`accumulate`].
+#[inline(always)]
+fn accumulate_rows<V: Vector, const R: usize, const G: usize, const FIRST: usize>(
+    out: &mut [Lanes],
+    count: usize,
+    weights: &[Lanes],
+    rows: Rows<'_>,
+) {
     macro_rules! step {
-        ($r:literal, $g:tt, $group:expr, $first:expr) => {
-            accumulate_block::<V, $r, { $g }>(out, $first, $group, weights, rows)
+        ($r:literal, $g:tt, $group:expr) => {
+            accumulate_block::<V, $r, { $g }, FIRST>(out, $group, weights, rows)
         };
     }
-    let mut first = 0;
-    while first < count {
-        let r = (count - first).min(R);
-        let mut group = 0;
-        while group + G <= rows.groups {
-            by_count!(r, step, G, group, first);
-            group += G;
-        }
-        while group < rows.groups {
-            by_count!(r, step, 1, group, first);
-            group += 1;
-        }
-        first += r;
+    let mut group = 0;
+    while group + G <= rows.groups {
+        by_count!(count, R, step, G, group);
+        group += G;
+    }
+    while group < rows.groups {
+        by_count!(count, R, step, 1, group);
+        group += 1;
     }
 }
 
 #[inline(always)]
-fn accumulate_block<V: Vector, const R: usize, const G: usize>(
+fn accumulate_block<V: Vector, const R: usize, const G: usize, const FIRST: usize>(
     out: &mut [Lanes],
-    first: usize,
     group: usize,
     weights: &[Lanes],
     rows: Rows<'_>,
@@ -86,16 +95,19 @@ fn accumulate_block<V: Vector, const R: usize, const G: usize>(
                 lanes[g] = V::load(&row[g]);
             }
             for r in 0..R {
-                let w = V::splat(weight.0[(first + r) & 7]);
+                let w = V::splat(weight.0[FIRST + r]);
                 for g in 0..G {
                     sum[r][g] = lanes[g].fma(w, sum[r][g]);
                 }
             }
         }
     }
-    for (sum, out) in sum.iter().zip(out.chunks_mut(rows.groups).skip(first)) {
-        for (sum, out) in sum.iter().zip(&mut out[group..group + G]) {
-            sum.fma(V::splat(1.0), V::load(out)).store(out);
+    // Plain indices: an iterator over `sum` would keep it in memory during the loop above.
+    for r in 0..R {
+        let at = (FIRST + r) * rows.groups + group;
+        let Some(out) = out.get_mut(at..at + G) else { return };
+        for g in 0..G {
+            sum[r][g].add(V::load(&out[g])).store(&mut out[g]);
         }
     }
 }
@@ -120,9 +132,9 @@ fn scatter_any<V: Vector, const R: usize, const G: usize>(
         while first < targets.len() {
             let r = (targets.len() - first).min(R);
             if g == G {
-                by_count!(r, step, G, group, first);
+                by_count!(r, R, step, G, group, first);
             } else {
-                by_count!(r, step, 1, group, first);
+                by_count!(r, R, step, 1, group, first);
             }
             first += r;
         }
@@ -143,8 +155,9 @@ fn scatter_block<V: Vector, const R: usize, const G: usize>(
     let at: [usize; R] = std::array::from_fn(|r| targets[first + r] * groups + group);
     let mut sum = [[V::splat(0.0); G]; R];
     for r in 0..R {
+        let Some(node) = nodes.get(at[r]..at[r] + G) else { return };
         for g in 0..G {
-            sum[r][g] = V::load(&nodes[at[r] + g]);
+            sum[r][g] = V::load(&node[g]);
         }
     }
     for (cells, weights) in cells.chunks(Lanes::WIDTH * groups).zip(weights.chunks_exact(targets.len())) {
@@ -164,14 +177,16 @@ fn scatter_block<V: Vector, const R: usize, const G: usize>(
         }
     }
     for r in 0..R {
+        let Some(node) = nodes.get_mut(at[r]..at[r] + G) else { return };
         for g in 0..G {
-            sum[r][g].store(&mut nodes[at[r] + g]);
+            sum[r][g].store(&mut node[g]);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::lanes::Plain;
     use super::*;
 
     fn filled(n: usize, seed: f64) -> Vec<Lanes> {
@@ -197,7 +212,12 @@ mod tests {
                         }
                     }
                 }
-                accumulate(&mut out, count, &weights, Rows { values: &values, groups, bases: &bases, inner });
+                let rows = Rows { values: &values, groups, bases: &bases, inner };
+                let start = out.clone();
+                accumulate(&mut out, count, &weights, rows);
+                close(&out, &expected);
+                out.copy_from_slice(&start);
+                accumulate_any::<Plain, 4, 1>(&mut out, count, &weights, rows);
                 close(&out, &expected);
             }
         }
@@ -222,7 +242,11 @@ mod tests {
                         }
                     }
                 }
+                let start = nodes.clone();
                 scatter(&mut nodes, &targets, &weights, &rows, groups);
+                close(&nodes, &expected);
+                nodes.copy_from_slice(&start);
+                scatter_any::<Plain, 4, 1>(&mut nodes, &targets, &weights, &rows, groups);
                 close(&nodes, &expected);
             }
         }

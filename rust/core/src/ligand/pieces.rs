@@ -42,6 +42,9 @@ struct Candidate {
     axes: [Axis; 3],
     nodes: f64,
     cost: f64,
+    /// Nodes moved between memory and registers: a stencil per occupied bin, twice. Settles the choice
+    /// between windows; few cells per bin make a finer lattice slower than its operations say.
+    moves: f64,
 }
 
 /// Choose the methods for a Gaussian without edge.
@@ -106,10 +109,10 @@ impl<'a> Piece<'a> {
 
     /// All meshes that keep the tolerance, cheapest first.
     fn candidates(&self) -> Vec<Candidate> {
-        let tolerance = self.settings.rtol;
+        let tolerance = self.settings.rtol / self.dimensions as f64;
         let mut all: Vec<Candidate> =
             TABLE.iter().filter(|row| row.error <= tolerance).map(|row| self.candidate(*row)).collect();
-        all.sort_by(|a, b| a.cost.total_cmp(&b.cost));
+        all.sort_by(|a, b| (a.cost + a.moves).total_cmp(&(b.cost + b.moves)));
         all
     }
 
@@ -127,7 +130,8 @@ impl<'a> Piece<'a> {
             .sum();
         let stencil: f64 = axes.iter().map(|axis| axis.width(row.width) as f64).product();
         let cost = 4.0 * self.rows.len() as f64 * stencil + 2.0 * nodes * bands;
-        Candidate { row, axes, nodes, cost }
+        let moves = 4.0 * stencil * nodes.min(self.rows.len() as f64);
+        Candidate { row, axes, nodes, cost, moves }
     }
 
     fn smallest_grid(&self) -> f64 {
@@ -146,7 +150,7 @@ impl<'a> Piece<'a> {
                 continue;
             }
             let window = Window::new(candidate.row, self.settings.rtol);
-            if window.error <= self.settings.rtol {
+            if window.error * self.dimensions as f64 <= self.settings.rtol {
                 let sigma = self.shape.sigma;
                 return Some(Mesh::new(
                     &self.points,

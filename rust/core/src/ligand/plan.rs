@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::simd::fma;
 use crate::watch::Watch;
 use crate::{check, widest};
-use ndarray::{Array2, ArrayView1, ArrayView2};
+use ndarray::{Array2, ArrayView1, ArrayView2, ArrayViewMut2};
 use rayon::prelude::*;
 
 /// How the sum over cells is computed.
@@ -48,7 +48,14 @@ pub struct Settings {
 impl Settings {
     /// Gaussian kernel, method chosen by cost, relative error 1e-6.
     pub fn gaussian(radius: f64) -> Self {
-        Self { kernel: Kernel::Gaussian, method: Method::Auto, radius, rtol: 1e-6, factor: 0.5, n_ligands: 50 }
+        Self {
+            kernel: Kernel::Gaussian,
+            method: Method::Auto,
+            radius,
+            rtol: 1e-6,
+            factor: 0.5,
+            n_ligands: 50,
+        }
     }
 
     fn check(&self, dimensions: usize) -> Result<Shape> {
@@ -186,27 +193,47 @@ impl ReceivedPlan {
     /// # Errors
     /// When the rows disagree with the plan, a value is not finite, or the caller asked to stop.
     pub fn apply(&self, ligands: ArrayView2<f64>, scale: f64, watch: &dyn Watch) -> Result<Array2<f64>> {
+        let mut received = Array2::zeros(ligands.dim());
+        self.apply_into(ligands, scale, received.view_mut(), watch)?;
+        Ok(received)
+    }
+
+    /// As [`ReceivedPlan::apply`], into a row-major matrix of the caller, whose content is lost.
+    ///
+    /// # Errors
+    /// As [`ReceivedPlan::apply`], and when `received` has another shape than `ligands` or is not row-major.
+    pub fn apply_into(
+        &self,
+        ligands: ArrayView2<f64>,
+        scale: f64,
+        received: ArrayViewMut2<f64>,
+        watch: &dyn Watch,
+    ) -> Result<()> {
         check::same_rows("xy", self.cells, "ligands", ligands.nrows())?;
         if !scale.is_finite() {
             return Err(parameter("scale", scale, "give a finite number"));
         }
+        let found = format!("shape {:?}", received.dim());
+        let out = if received.dim() == ligands.dim() { OutputRows::new(received) } else { None };
+        let Some(out) = out else {
+            let expected = format!("shape {:?}, row-major", ligands.dim());
+            return Err(Error::Shape { name: "received", found, expected });
+        };
         let ligands = ligands.as_standard_layout();
         let negative = scan(ligands.view())?;
         let floor = if negative || scale < 0.0 { f64::NEG_INFINITY } else { 0.0 };
-        let mut received = Array2::zeros(ligands.raw_dim());
         let width = ligands.ncols();
         let job = Job { ligands: ligands.as_slice().unwrap_or_default(), width, scale, floor };
         let passes = |engine: &Engine| Columns::passes(width, engine.columns_per_pass(width));
         let total = self.engines.iter().map(|engine| engine.steps() * passes(engine).count()).sum();
         let meter = Meter::new(watch, total);
-        let out = OutputRows::new(&mut received);
         for engine in &self.engines {
             for columns in passes(engine) {
                 engine.apply(job, columns, &out, &meter);
                 meter.check()?;
             }
         }
-        Ok(received)
+        Ok(())
     }
 }
 

@@ -1,6 +1,6 @@
 //! Piecewise polynomials for the window, and Gauss-Legendre quadrature.
 
-use super::lanes::{Lanes, on_widest};
+use super::lanes::{Lanes, Vector, on_widest};
 use std::f64::consts::PI;
 
 /// Highest degree tried; the windows need 7 to 17.
@@ -9,9 +9,9 @@ const HIGHEST_DEGREE: usize = 20;
 /// One polynomial of `t - 1/2`, `t` in [0, 1], per node under a window.
 #[derive(Debug, Clone)]
 pub(super) struct Pieces {
-    degree: usize,
-    /// `degree + 1` coefficients per node, highest first.
-    coefficients: Vec<f64>,
+    nodes: usize,
+    /// For each power, highest first, one coefficient per node, four nodes at a time: `[nodes / 4][power]`.
+    quads: Vec<Vec<[f64; 4]>>,
 }
 
 impl Pieces {
@@ -21,11 +21,16 @@ impl Pieces {
     /// weights costs more memory traffic than the ligands themselves when bins hold few cells.
     pub(super) fn fit(nodes: usize, tolerance: f64, value: impl Fn(usize, f64) -> f64) -> Self {
         let mut best = Self::interpolate(nodes, nodes, &value);
+        let mut error = best.largest_error(nodes, &value);
         for degree in nodes + 1..=HIGHEST_DEGREE {
-            if best.largest_error(nodes, &value) <= tolerance {
+            if error <= tolerance {
                 break;
             }
-            best = Self::interpolate(nodes, degree, &value);
+            let next = Self::interpolate(nodes, degree, &value);
+            let next_error = next.largest_error(nodes, &value);
+            if next_error < error {
+                (best, error) = (next, next_error);
+            }
         }
         best
     }
@@ -33,7 +38,7 @@ impl Pieces {
     fn interpolate(nodes: usize, degree: usize, value: &impl Fn(usize, f64) -> f64) -> Self {
         let n = degree + 1;
         let angle = |j: usize| PI * (j as f64 + 0.5) / n as f64;
-        let mut coefficients = Vec::with_capacity(nodes * n);
+        let mut quads = vec![vec![[0.0; 4]; n]; nodes.div_ceil(4)];
         for node in 0..nodes {
             let samples: Vec<f64> = (0..n).map(|j| value(node, 0.5 + 0.5 * angle(j).cos())).collect();
             let chebyshev: Vec<f64> = (0..n)
@@ -43,9 +48,11 @@ impl Pieces {
                     sum * if k == 0 { 1.0 } else { 2.0 } / n as f64
                 })
                 .collect();
-            coefficients.extend(monomials(&chebyshev).iter().rev());
+            for (quad, coefficient) in quads[node / 4].iter_mut().zip(monomials(&chebyshev).iter().rev()) {
+                quad[node % 4] = *coefficient;
+            }
         }
-        Self { degree, coefficients }
+        Self { nodes, quads }
     }
 
     fn largest_error(&self, nodes: usize, value: &impl Fn(usize, f64) -> f64) -> f64 {
@@ -60,39 +67,78 @@ impl Pieces {
 
     /// Values at one offset, one per node.
     pub(super) fn at(&self, t: f64) -> Vec<f64> {
-        let horner = |piece: &[f64]| piece.iter().fold(0.0, |sum, c| sum * (t - 0.5) + c);
-        self.coefficients.chunks(self.degree + 1).map(horner).collect()
+        let horner =
+            |node: usize| self.quads[node / 4].iter().fold(0.0, |sum, quad| sum * (t - 0.5) + quad[node % 4]);
+        (0..self.nodes).map(horner).collect()
     }
 
-    /// Values at eight offsets, one unit per node.
-    pub(super) fn eight(&self, offsets: &Lanes, out: &mut [Lanes]) {
-        evaluate(&self.coefficients, self.degree, offsets, out);
+    /// Products of the values at eight points: `offsets` holds one unit per axis (2 or 3), `out` one unit
+    /// per node of the square or cube, the last axis fastest.
+    pub(super) fn products(&self, offsets: &[Lanes], out: &mut [Lanes]) {
+        products(&self.quads, self.nodes, offsets, out);
     }
 }
 
 on_widest! {
-    fn evaluate(coefficients: &[f64], degree: usize, offsets: &Lanes, out: &mut [Lanes]) = evaluate_any
+    fn products(quads: &[Vec<[f64; 4]>], nodes: usize, offsets: &[Lanes], out: &mut [Lanes]) = products_any
 }
 
+/// Nodes of the widest window, rounded up to whole quads.
+const MOST_NODES: usize = 16;
+
 #[inline(always)]
-fn evaluate_any<V: super::lanes::Vector, const R: usize, const G: usize>(
-    coefficients: &[f64],
-    degree: usize,
-    offsets: &Lanes,
+fn products_any<V: Vector, const R: usize, const G: usize>(
+    quads: &[Vec<[f64; 4]>],
+    nodes: usize,
+    offsets: &[Lanes],
     out: &mut [Lanes],
 ) {
-    let t = V::load(offsets).fma(V::splat(1.0), V::splat(-0.5));
-    // Four nodes at a time: one chain of dependent products would wait for its own latency.
-    for (out, pieces) in out.chunks_mut(4).zip(coefficients.chunks(4 * (degree + 1))) {
-        let mut sums = [V::splat(0.0); 4];
-        for k in 0..=degree {
-            for (node, sum) in sums.iter_mut().enumerate() {
-                let c = pieces.get(node * (degree + 1) + k).copied().unwrap_or(0.0);
-                *sum = sum.fma(t, V::splat(c));
+    let mut values = [[Lanes::ZERO; MOST_NODES]; 3];
+    match offsets {
+        [a, b] => evaluate::<V, 2>(quads, [a, b], &mut values),
+        [a, b, c] => evaluate::<V, 3>(quads, [a, c, b], &mut values),
+        _ => return,
+    }
+    let middle = if offsets.len() == 3 { nodes } else { 1 };
+    let mut runs = out.chunks_exact_mut(nodes);
+    for first in &values[0][..nodes] {
+        for second in &values[2][..middle] {
+            let first = V::load(first);
+            let both = if offsets.len() == 3 { first.mul(V::load(second)) } else { first };
+            let Some(run) = runs.next() else { return };
+            for (out, last) in run.iter_mut().zip(&values[1]) {
+                both.mul(V::load(last)).store(out);
             }
         }
-        for (out, sum) in out.iter_mut().zip(sums) {
-            sum.store(out);
+    }
+}
+
+/// Values of all pieces on `N` axes. Four nodes of every axis at a time: a single chain of dependent
+/// products would wait for its own latency.
+#[inline(always)]
+fn evaluate<V: Vector, const N: usize>(
+    quads: &[Vec<[f64; 4]>],
+    offsets: [&Lanes; N],
+    values: &mut [[Lanes; MOST_NODES]; 3],
+) {
+    let mut t = [V::splat(-0.5); N];
+    for axis in 0..N {
+        t[axis] = V::load(offsets[axis]).add(t[axis]);
+    }
+    for (at, quad) in quads.iter().enumerate() {
+        let mut sums = [[V::splat(0.0); 4]; N];
+        for coefficients in quad {
+            for node in 0..4 {
+                let coefficient = V::splat(coefficients[node]);
+                for axis in 0..N {
+                    sums[axis][node] = sums[axis][node].fma(t[axis], coefficient);
+                }
+            }
+        }
+        for axis in 0..N {
+            for node in 0..4 {
+                sums[axis][node].store(&mut values[axis][(4 * at + node) % MOST_NODES]);
+            }
         }
     }
 }
@@ -158,13 +204,22 @@ mod tests {
     fn pieces_follow_a_smooth_function() {
         let value = |node: usize, t: f64| (node as f64 + t).cos();
         let pieces = Pieces::fit(7, 1e-13, value);
-        let mut eight = vec![Lanes::ZERO; 7];
-        pieces.eight(&Lanes(std::array::from_fn(|l| l as f64 / 8.0)), &mut eight);
-        for node in 0..7 {
-            for l in 0..8 {
-                let t = l as f64 / 8.0;
-                assert!((eight[node].0[l] - value(node, t)).abs() < 2e-13);
-                assert!((pieces.at(t)[node] - value(node, t)).abs() < 2e-13);
+        for axes in [2, 3] {
+            let offsets: Vec<Lanes> =
+                (0..axes).map(|a| Lanes(std::array::from_fn(|l| (l + a) as f64 / 10.0))).collect();
+            let mut out = vec![Lanes::ZERO; 7_usize.pow(axes as u32)];
+            pieces.products(&offsets, &mut out);
+            for (flat, lanes) in out.iter().enumerate() {
+                for l in 0..8 {
+                    // The axes in the order of the offsets, the last fastest.
+                    let expected: f64 = (0..axes)
+                        .map(|a| {
+                            let node = flat / 7_usize.pow((axes - 1 - a) as u32) % 7;
+                            value(node, offsets[a].0[l])
+                        })
+                        .product();
+                    assert!((lanes.0[l] - expected).abs() < 1e-12, "{axes} axes, {flat}");
+                }
             }
         }
     }

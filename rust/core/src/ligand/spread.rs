@@ -1,6 +1,6 @@
 //! Spreading of the ligands onto the nodes, in parallel without races and in a fixed order.
 
-use super::lanes::{Lanes, pad};
+use super::lanes::{Lanes, pad, prefetch};
 use super::lattice::{Block, Lattice};
 use super::mesh::Stencils;
 use super::meter::Meter;
@@ -14,7 +14,10 @@ const STRIPS: usize = 16;
 /// Parts of the cells when the grid is small.
 const PARTS: usize = 16;
 /// Lane groups of weights and of cells held at a time: 16 KiB each, the first cache level.
-const SCRATCH: usize = 256;
+const SCRATCH: usize = 512;
+
+/// Cells whose ligands are asked for ahead of their use: their rows fit into the first cache level.
+const AHEAD: usize = 32;
 
 /// Spreads blocks of cells onto planes of nodes.
 pub(super) struct Spreader<'a> {
@@ -30,7 +33,6 @@ pub(super) struct Spreader<'a> {
 struct Scratch {
     cells: Vec<Lanes>,
     weights: Vec<Lanes>,
-    axes: Vec<Lanes>,
     targets: Vec<usize>,
 }
 
@@ -94,14 +96,22 @@ impl Spreader<'_> {
     }
 
     /// Add blocks, sorted by bin, to `nodes`, whose first plane is `first_plane`.
-    fn spread_blocks(&self, blocks: &[Block], nodes: &mut [Lanes], first_plane: usize, scratch: &mut Scratch) {
+    fn spread_blocks(
+        &self,
+        blocks: &[Block],
+        nodes: &mut [Lanes],
+        first_plane: usize,
+        scratch: &mut Scratch,
+    ) {
         let groups = self.columns.groups();
         let stencil = self.lattice.stencil();
         let most = (SCRATCH / stencil).min(SCRATCH / (Lanes::WIDTH * groups)).max(1);
         let base = first_plane * self.lattice.plane();
+        let last = blocks.last().map_or(0, |block| block.first + block.count);
+        let mut asked = blocks.first().map_or(0, |block| block.first);
         let mut rest = blocks;
         let mut steps = 0;
-        while let Some(first) = rest.first() {
+        while let Some(first) = rest.first().filter(|_| self.meter.running()) {
             let run = rest.iter().take(most).take_while(|block| block.node == first.node).count();
             let (now, later) = rest.split_at(run);
             rest = later;
@@ -113,7 +123,14 @@ impl Spreader<'_> {
                 pad(self.columns.of(self.job.row(*row)), lanes);
             }
             for (block, weights) in now.iter().zip(scratch.weights.chunks_mut(stencil)) {
-                self.stencils.weights(self.lattice, block, &mut scratch.axes, weights);
+                self.stencils.weights(self.lattice, block, weights);
+            }
+            // Rows are asked for once, ahead of the product that hides the wait for them.
+            let soon = last.min(first.first + cells + AHEAD);
+            if asked < soon {
+                let rows = &self.lattice.rows[asked..soon];
+                rows.iter().for_each(|row| prefetch(self.columns.of(self.job.row(*row))));
+                asked = soon;
             }
             scratch.targets.clear();
             scratch.targets.extend(self.stencils.nodes.iter().map(|node| first.node - base + node));

@@ -1,0 +1,1 @@
+"""Spatial gene regulatory networks: modulators, design, training."""
