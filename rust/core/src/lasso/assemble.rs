@@ -3,8 +3,9 @@
 use super::design::ClusterTable;
 use super::moments::Moments;
 use super::plan::{OWN, Plan};
+use super::quadratic::{LANES as PANEL, sum};
 use super::single::take_mean;
-use super::syrk::{PANEL, Packed, ROWS};
+use super::syrk::{Packed, ROWS};
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -82,13 +83,23 @@ impl Shared {
                     packed.accumulate(j, 0, (j + 1).min(stride / PANEL), out);
                 });
             }
+            mirror(&mut block, n_shared, stride);
             blocks.push(block);
         }
         Some(Self { means, stride, target_row, ones_row: n_rows - 1, blocks })
     }
 
-    fn product(&self, set: usize, row: usize, column: usize) -> f64 {
-        self.blocks[set][row * self.stride + column]
+    fn row(&self, set: usize, row: usize) -> &[f64] {
+        &self.blocks[set][row * self.stride..(row + 1) * self.stride]
+    }
+}
+
+/// Fill the upper half of the leading `n` rows and columns from the lower one.
+fn mirror(block: &mut [f64], n: usize, stride: usize) {
+    for i in 0..n {
+        for j in 0..i {
+            block[j * stride + i] = block[i * stride + j];
+        }
     }
 }
 
@@ -174,43 +185,87 @@ pub(crate) fn target_moments(
     shared: &Shared,
     sets: &[Range<usize>],
 ) -> TargetMoments {
-    let ids = &plan.targets[t];
+    let ranks: Vec<usize> = plan.targets[t].iter().map(|&id| plan.rank[id]).collect();
     let own = plan.own(t);
-    let means: Vec<f64> = ids
-        .iter()
-        .map(|&id| if plan.rank[id] == OWN { mean_of(table, plan, id) } else { shared.means[plan.rank[id]] })
-        .collect();
-    let products = (!own.is_empty()).then(|| Own::new(plan, t, &own, table, target, &means, sets));
-    let ranks: Vec<usize> = ids.iter().map(|&id| plan.rank[id]).collect();
-    let gather = |(s, set): (usize, &Range<usize>)| {
-        let values = &target.values[set.clone()];
-        let mut out = Moments::zeros(ids.len());
-        out.n = set.len();
-        out.y = values.iter().sum();
-        out.yy = values.iter().map(|v| v * v).sum();
-        for i in 0..ids.len() {
-            for j in 0..=i {
-                let product = match &products {
-                    Some(own) if ranks[i] == OWN || ranks[j] == OWN => {
-                        own.product(s, own.position[i], own.position[j])
-                    }
-                    _ => shared.product(s, ranks[i].max(ranks[j]), ranks[i].min(ranks[j])),
-                };
-                out.xx[i * ids.len() + j] = product;
-                out.xx[j * ids.len() + i] = product;
-            }
-            (out.x[i], out.xy[i]) = match &products {
-                Some(own) => {
-                    (own.product(s, own.ones, own.position[i]), own.product(s, own.y, own.position[i]))
+    let mean = |(&id, &rank): (&usize, &usize)| {
+        if rank == OWN { mean_of(table, plan, id) } else { shared.means[rank] }
+    };
+    let means: Vec<f64> = plan.targets[t].iter().zip(&ranks).map(mean).collect();
+    let own = (!own.is_empty()).then(|| Own::new(plan, t, &own, table, target, &means, sets));
+    let gather = Gather { pieces: pieces(&ranks), ranks, shared, own, target_row: shared.target_row.get(t) };
+    let sets = sets.iter().enumerate().map(|(s, set)| gather.moments(s, &target.values[set.clone()]));
+    TargetMoments { means, sets: sets.collect() }
+}
+
+/// Neighboring columns of a target that come from one place.
+#[derive(Debug, Clone, Copy)]
+enum Piece {
+    /// So many shared columns from this rank on.
+    Shared(usize, usize),
+    /// The target's own column at this position.
+    Own(usize),
+}
+
+fn pieces(ranks: &[usize]) -> Vec<Piece> {
+    let mut out: Vec<Piece> = Vec::new();
+    for (k, &rank) in ranks.iter().enumerate() {
+        match out.last_mut() {
+            _ if rank == OWN => out.push(Piece::Own(k)),
+            Some(Piece::Shared(first, count)) if *first + *count == rank => *count += 1,
+            _ => out.push(Piece::Shared(rank, 1)),
+        }
+    }
+    out
+}
+
+/// Where the products of one target are.
+struct Gather<'a> {
+    ranks: Vec<usize>,
+    pieces: Vec<Piece>,
+    shared: &'a Shared,
+    own: Option<Own>,
+    target_row: Option<&'a usize>,
+}
+
+impl Gather<'_> {
+    fn moments(&self, set: usize, target: &[f64]) -> Moments {
+        let p = self.ranks.len();
+        let mut out = Moments::zeros(0);
+        out.n = target.len();
+        out.y = sum(target);
+        out.yy = target.iter().map(|v| v * v).sum();
+        out.xx.reserve_exact(p * p);
+        for (i, &rank) in self.ranks.iter().enumerate() {
+            match &self.own {
+                Some(own) if rank == OWN => {
+                    out.xx.extend((0..p).map(|j| own.product(set, own.position[i], own.position[j])));
                 }
-                None => (
-                    shared.product(s, shared.ones_row, ranks[i]),
-                    shared.product(s, shared.target_row[t], ranks[i]),
-                ),
-            };
+                own => self.extend_row(set, i, self.shared.row(set, rank), own.as_ref(), &mut out.xx),
+            }
+        }
+        match (&self.own, self.target_row) {
+            (Some(own), _) => {
+                out.x = own.position.iter().map(|&at| own.product(set, own.ones, at)).collect();
+                out.xy = own.position.iter().map(|&at| own.product(set, own.y, at)).collect();
+            }
+            (None, Some(&row)) if p > 0 => {
+                let (ones, y) = (self.shared.row(set, self.shared.ones_row), self.shared.row(set, row));
+                out.x = self.ranks.iter().map(|&rank| ones[rank]).collect();
+                out.xy = self.ranks.iter().map(|&rank| y[rank]).collect();
+            }
+            _ => {}
         }
         out
-    };
-    let sets = sets.iter().enumerate().map(gather).collect();
-    TargetMoments { means, sets }
+    }
+
+    /// Append the products of the shared column `i`, whose row among the shared ones is `row`.
+    fn extend_row(&self, set: usize, i: usize, row: &[f64], own: Option<&Own>, out: &mut Vec<f64>) {
+        for piece in &self.pieces {
+            match (*piece, own) {
+                (Piece::Shared(first, count), _) => out.extend_from_slice(&row[first..first + count]),
+                (Piece::Own(k), Some(own)) => out.push(own.product(set, own.position[k], own.position[i])),
+                (Piece::Own(_), None) => {}
+            }
+        }
+    }
 }

@@ -128,6 +128,14 @@ impl Quadratic for DataState<'_> {
         out.iter_mut().for_each(|a| *a *= self.per_cell);
     }
 
+    fn row(&self, j: usize, columns: &[usize], out: &mut [f64]) {
+        let here = self.data.column(j);
+        for (out, &k) in out.iter_mut().zip(columns) {
+            rows_times(self.data.column(k), here, std::slice::from_mut(out));
+            *out *= self.per_cell;
+        }
+    }
+
     fn short_columns(&self, support: &[usize]) -> Option<(Vec<f64>, usize)> {
         let cells = self.residual.len();
         let scale = self.per_cell.sqrt();
@@ -135,20 +143,8 @@ impl Quadratic for DataState<'_> {
         (cells < support.len()).then(|| (gather(), cells))
     }
 
-    fn block(&self, support: &[usize], out: &mut [f64]) {
-        let s = support.len();
-        let mut gathered = Vec::with_capacity(s * self.residual.len());
-        for &j in support {
-            gathered.extend_from_slice(self.data.column(j));
-        }
-        let n = self.residual.len();
-        for i in 0..s {
-            let here = &gathered[i * n..(i + 1) * n];
-            rows_times(&gathered[..(i + 1) * n], here, &mut out[i * s..i * s + i + 1]);
-            for k in 0..=i {
-                out[i * s + k] *= self.per_cell;
-                out[k * s + i] = out[i * s + k];
-            }
-        }
+    fn step_price(&self, support: usize) -> usize {
+        // |A| n^2 / 2 against 2 n |A|, or |A|^2 n / 2.
+        self.residual.len().min(support) / 12
     }
 }

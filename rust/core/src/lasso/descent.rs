@@ -5,7 +5,7 @@
 //! whole and, when it is not, started by one block step, since single coordinates cannot leave zero.
 
 use super::data_space::DataState;
-use super::gap::{StopRule, certificate};
+use super::gap::{StopRule, certificate, dual_norm};
 use super::gram::GramState;
 use super::groups::{Block, Penalty};
 use super::newton::{Reached, newton};
@@ -14,8 +14,20 @@ use super::quadratic::Quadratic;
 use super::{Control, Outcome};
 use crate::widest;
 
-/// Sweeps over the support before Newton steps take over.
-const PATIENCE: usize = 12;
+/// Least number of sweeps over the support before Newton steps take over.
+const PATIENCE: usize = 6;
+
+/// Runs of Newton steps kept short, because the support is still changing; later ones go on for longer.
+const EASY: usize = 4;
+
+/// Ratio of neighboring penalties on the way to a small one.
+const FALL: f64 = 0.2;
+
+/// Relative change at which the one-dimensional step stops; its error is of the order of the square.
+const EXACT: f64 = 1e-7;
+
+/// The same for sweeps over the support, which only prepare the next full sweep.
+const ROUGH: f64 = 1e-3;
 
 /// Rounds of Newton steps and full sweeps that polish a finished fit.
 const POLISH_ROUNDS: usize = 10;
@@ -26,6 +38,7 @@ pub(crate) struct Descent<'a> {
     w: &'a mut [f64],
     control: Control,
     n_iter: usize,
+    newton_runs: usize,
     primal: f64,
     stage: Stage,
     outcome: Option<Outcome>,
@@ -45,6 +58,7 @@ impl<'a> Descent<'a> {
             w,
             control,
             n_iter: 0,
+            newton_runs: 0,
             primal: 0.0,
             stage: Stage::Solving,
             outcome: None,
@@ -58,8 +72,8 @@ impl<'a> Descent<'a> {
     fn judge<Q: Quadratic>(&mut self, quadratic: &mut Q, moved: f64) -> Option<bool> {
         let null = quadratic.null();
         if let Stage::Polishing { rounds, reached, rule } = self.stage {
-            let spent = rounds >= POLISH_ROUNDS || self.n_iter >= self.control.max_iter;
-            if reached == Reached::Stuck || moved <= 1e-24 * null || spent {
+            let settled = reached == Reached::Stuck || moved <= 1e-24 * null;
+            if settled || rounds >= POLISH_ROUNDS || self.n_iter >= self.control.max_iter {
                 return self.end(quadratic, rule);
             }
             let reached = newton(quadratic, self.penalty, self.w, 6);
@@ -75,7 +89,8 @@ impl<'a> Descent<'a> {
         }
         self.primal = found.primal;
         let rule = found.rule(self.control.tol, null);
-        if let (Some(rule), true) = (rule, self.control.polish && self.n_iter < self.control.max_iter) {
+        let room = self.n_iter < self.control.max_iter;
+        if let (Some(rule), true) = (rule, self.control.polish && room) {
             let reached = newton(quadratic, self.penalty, self.w, 6);
             self.stage = Stage::Polishing { rounds: 1, reached, rule };
             return Some(false);
@@ -83,7 +98,7 @@ impl<'a> Descent<'a> {
         match rule {
             Some(rule) => self.end(quadratic, rule),
             None if stationary => self.end(quadratic, StopRule::Stationary),
-            None if self.n_iter >= self.control.max_iter => self.end(quadratic, StopRule::MaxIter),
+            None if !room => self.end(quadratic, StopRule::MaxIter),
             None => Some(true),
         }
     }
@@ -127,12 +142,31 @@ pub(crate) fn descend_gram(
 }
 
 /// Minimize on the data themselves from the start in `w`, which becomes the solution.
+///
+/// With fewer cells than columns a small penalty leaves many supports that fit nearly as well. From zero the
+/// solution is therefore approached from the sparse side, along falling penalties.
 pub(crate) fn descend_data(
     state: &mut DataState<'_>,
     penalty: &Penalty,
     w: &mut [f64],
     control: Control,
 ) -> Outcome {
+    let mut before = 0;
+    if w.iter().all(|&w| w == 0.0) {
+        let on_the_way = Control { tol: control.tol.max(1e-3), polish: false, ..control };
+        let mut scale = FALL * dual_norm(state.linear(), penalty);
+        while scale > 1.0 && before < control.max_iter {
+            let left = Control { max_iter: control.max_iter - before, ..on_the_way };
+            before += one_run(state, &penalty.scaled(scale), w, left).n_iter;
+            scale *= FALL;
+        }
+    }
+    let left = Control { max_iter: control.max_iter.saturating_sub(before).max(1), ..control };
+    let outcome = one_run(state, penalty, w, left);
+    Outcome { n_iter: (before + outcome.n_iter).min(control.max_iter), ..outcome }
+}
+
+fn one_run(state: &mut DataState<'_>, penalty: &Penalty, w: &mut [f64], control: Control) -> Outcome {
     let mut run = Descent::new(penalty, w, control);
     run_data(state, &mut run);
     run.finish()
@@ -163,6 +197,7 @@ fn settle<const FMA: bool, Q: Quadratic>(quadratic: &mut Q, run: &mut Descent<'_
     let support: Vec<usize> = (0..run.w.len()).filter(|&j| run.w[j] != 0.0).collect();
     let limit = 1e-3 * run.control.tol * run.primal / run.w.len() as f64;
     let floor = 1e-31 * quadratic.null();
+    let patience = PATIENCE.max(quadratic.step_price(support.len()));
     let mut sweeps = 0;
     // The last sweep allowed is a full one.
     while run.n_iter + 1 < run.control.max_iter {
@@ -176,6 +211,7 @@ fn settle<const FMA: bool, Q: Quadratic>(quadratic: &mut Q, run: &mut Descent<'_
                 run.penalty.l1,
                 run.w,
                 support[first..last].iter().copied(),
+                ROUGH,
             );
             moved = moved.max(change);
             first = last;
@@ -185,10 +221,14 @@ fn settle<const FMA: bool, Q: Quadratic>(quadratic: &mut Q, run: &mut Descent<'_
         if moved <= limit || moved <= floor {
             return;
         }
-        if sweeps % PATIENCE == 0 && newton(quadratic, run.penalty, run.w, 4) != Reached::Stuck {
-            return;
+        if sweeps % patience == 0 {
+            run.newton_runs += 1;
+            let steps = if run.newton_runs <= EASY { 2 } else { 12 };
+            if newton(quadratic, run.penalty, run.w, steps) != Reached::Stuck {
+                return;
+            }
         }
-        if sweeps >= 100 {
+        if sweeps >= 100.max(patience) {
             return;
         }
     }
@@ -229,7 +269,7 @@ fn visit_block<const FMA: bool, Q: Quadratic>(
             }
         }
     }
-    moved.max(coordinates::<FMA, Q>(quadratic, block, l1, w, block.start..block.end))
+    moved.max(coordinates::<FMA, Q>(quadratic, block, l1, w, block.start..block.end, EXACT))
 }
 
 /// One exact step for each of `positions`, all in `block`. Returns the largest `G_jj d^2`.
@@ -240,6 +280,7 @@ fn coordinates<const FMA: bool, Q: Quadratic>(
     l1: f64,
     w: &mut [f64],
     positions: impl Iterator<Item = usize>,
+    precision: f64,
 ) -> f64 {
     let mut square: f64 = w[block.start..block.end].iter().map(|w| w * w).sum();
     let mut moved = 0.0f64;
@@ -247,7 +288,7 @@ fn coordinates<const FMA: bool, Q: Quadratic>(
         let (old, diagonal) = (w[j], quadratic.diagonal()[j]);
         let pull = quadratic.descent_of::<FMA>(j) + diagonal * old;
         let rest = (square - old * old).max(0.0);
-        let size = smallest(pull.abs() - l1, diagonal, block.weight, rest, old);
+        let size = smallest(pull.abs() - l1, diagonal, block.weight, rest, old, precision);
         let new = if pull < 0.0 { -size } else { size };
         if new != old {
             moved = moved.max(change::<FMA, Q>(quadratic, w, j, new));
@@ -270,7 +311,7 @@ fn change<const FMA: bool, Q: Quadratic>(quadratic: &mut Q, w: &mut [f64], j: us
 ///
 /// The left side is increasing and concave, so Newton's method approaches from below after its first step.
 #[inline(always)]
-fn smallest(pull: f64, diagonal: f64, weight: f64, rest: f64, old: f64) -> f64 {
+fn smallest(pull: f64, diagonal: f64, weight: f64, rest: f64, old: f64, precision: f64) -> f64 {
     if pull <= 0.0 {
         return 0.0;
     }
@@ -280,7 +321,8 @@ fn smallest(pull: f64, diagonal: f64, weight: f64, rest: f64, old: f64) -> f64 {
     if rest == 0.0 {
         return (pull - weight).max(0.0) / diagonal;
     }
-    let mut x = pull / (diagonal + weight / (rest + old * old).sqrt());
+    // Near the end of a fit the old value is almost right; from zero one step of the fixed-point form.
+    let mut x = if old == 0.0 { pull / (diagonal + weight / rest.sqrt()) } else { old.abs() };
     for _ in 0..20 {
         let square = x * x + rest;
         let root = square.sqrt();
@@ -288,7 +330,7 @@ fn smallest(pull: f64, diagonal: f64, weight: f64, rest: f64, old: f64) -> f64 {
         let slope = diagonal + weight * rest / (square * root);
         let step = excess / slope;
         x = (x - step).max(0.0);
-        if step.abs() <= 1e-13 * x {
+        if step.abs() <= precision * x {
             break;
         }
     }
@@ -297,7 +339,7 @@ fn smallest(pull: f64, diagonal: f64, weight: f64, rest: f64, old: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::smallest;
+    use super::{EXACT, smallest};
     use proptest::prelude::*;
 
     proptest! {
@@ -306,7 +348,7 @@ mod tests {
             pull in 1e-6..10.0f64, diagonal in 1e-8..10.0f64, weight in 0.0..5.0f64, rest in 1e-12..10.0f64,
             old in -3.0..3.0f64,
         ) {
-            let x = smallest(pull, diagonal, weight, rest, old);
+            let x = smallest(pull, diagonal, weight, rest, old, EXACT);
             let left = diagonal * x + weight * x / (x * x + rest).sqrt();
             prop_assert!(x >= 0.0 && (left - pull).abs() <= 1e-10 * (pull + weight), "{x} {left} {pull}");
         }

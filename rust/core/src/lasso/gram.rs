@@ -1,12 +1,13 @@
 //! The problem in Gram space: `G = X^T X / n`, `q = X^T y / n`, cost independent of the number of cells.
 
-use super::quadratic::{Quadratic, axpy, dot, rows_combined};
+use super::quadratic::{LANES, Quadratic, axpy, dot, rows_combined};
 
 /// Centered second moments of one problem, columns in solver order.
 #[derive(Debug, Clone)]
 pub struct Gram {
-    /// `G`, row by row, both halves filled.
-    pub xx: Vec<f64>,
+    /// Rows padded with zeros to whole registers.
+    xx: Vec<f64>,
+    stride: usize,
     /// `q`.
     pub xy: Vec<f64>,
     /// `y^T y / n`.
@@ -15,12 +16,17 @@ pub struct Gram {
 }
 
 impl Gram {
-    /// Gram of `xy.len()` columns.
-    #[must_use]
-    pub fn new(xx: Vec<f64>, xy: Vec<f64>, yy: f64) -> Self {
+    /// Gram of `xy.len()` columns; `push(i, rows)` appends row `i` of `G`.
+    pub fn new(xy: Vec<f64>, yy: f64, mut push: impl FnMut(usize, &mut Vec<f64>)) -> Self {
         let p = xy.len();
-        let diagonal = (0..p).map(|j| xx[j * p + j]).collect();
-        Self { xx, xy, yy, diagonal }
+        let stride = p.next_multiple_of(LANES);
+        let mut xx = Vec::with_capacity(p * stride);
+        for i in 0..p {
+            push(i, &mut xx);
+            xx.resize((i + 1) * stride, 0.0);
+        }
+        let diagonal = (0..p).map(|j| xx[j * stride + j]).collect();
+        Self { xx, stride, xy, yy, diagonal }
     }
 
     /// Number of columns.
@@ -33,6 +39,17 @@ impl Gram {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.xy.is_empty()
+    }
+
+    /// Row `j` of `G`.
+    #[must_use]
+    pub fn row(&self, j: usize) -> &[f64] {
+        &self.padded_row(j)[..self.len()]
+    }
+
+    #[inline(always)]
+    fn padded_row(&self, j: usize) -> &[f64] {
+        &self.xx[j * self.stride..(j + 1) * self.stride]
     }
 }
 
@@ -47,13 +64,7 @@ impl<'a> GramState<'a> {
     /// Point at zero.
     #[must_use]
     pub fn new(gram: &'a Gram) -> Self {
-        Self { gram, v: vec![0.0; gram.len()] }
-    }
-
-    #[inline(always)]
-    fn row(&self, j: usize) -> &'a [f64] {
-        let p = self.gram.xy.len();
-        &self.gram.xx[j * p..(j + 1) * p]
+        Self { gram, v: vec![0.0; gram.stride] }
     }
 }
 
@@ -90,15 +101,14 @@ impl Quadratic for GramState<'_> {
         }
         for (j, &w) in range.clone().zip(w) {
             if w != 0.0 {
-                axpy::<FMA>(out, w, &self.row(j)[range.clone()]);
+                axpy::<FMA>(out, w, &self.gram.padded_row(j)[range.clone()]);
             }
         }
     }
 
     #[inline(always)]
     fn step<const FMA: bool>(&mut self, j: usize, change: f64) {
-        let row = self.row(j);
-        axpy::<FMA>(&mut self.v, change, row);
+        axpy::<FMA>(&mut self.v, change, self.gram.padded_row(j));
     }
 
     fn place(&mut self, w: &[f64]) {
@@ -113,20 +123,25 @@ impl Quadratic for GramState<'_> {
 
     fn moments(&self, w: &[f64]) -> (f64, f64) {
         let qw = dot::<false>(&self.gram.xy, w);
-        let vw = dot::<false>(&self.v, w);
+        let vw = dot::<false>(&self.v[..w.len()], w);
         ((self.gram.yy - 2.0 * qw + vw).max(0.0), self.gram.yy - qw)
     }
 
     fn product(&self, w: &[f64], out: &mut [f64]) {
-        rows_combined(&self.gram.xx, w, out);
+        let mut padded = vec![0.0; self.gram.stride];
+        rows_combined(&self.gram.xx, w, &mut padded);
+        out.copy_from_slice(&padded[..out.len()]);
     }
 
-    fn block(&self, support: &[usize], out: &mut [f64]) {
-        for (&i, out) in support.iter().zip(out.chunks_exact_mut(support.len().max(1))) {
-            let row = self.row(i);
-            for (out, &j) in out.iter_mut().zip(support) {
-                *out = row[j];
-            }
+    fn row(&self, j: usize, columns: &[usize], out: &mut [f64]) {
+        let row = self.gram.row(j);
+        for (out, &k) in out.iter_mut().zip(columns) {
+            *out = row[k];
         }
+    }
+
+    fn step_price(&self, support: usize) -> usize {
+        // |A|^3 / 3 in blocks at several times the speed of the p |A| of a sweep.
+        support * support / (40 * self.gram.len().max(1))
     }
 }

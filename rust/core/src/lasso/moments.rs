@@ -1,6 +1,7 @@
 //! Second moments of one target's columns that add over sets of cells: clusters and folds are sums.
 
 use super::gram::Gram;
+use super::quadratic::runs;
 
 /// Sums over some cells of the products of columns and target, all measured from one fixed center.
 #[derive(Debug, Clone)]
@@ -80,19 +81,24 @@ impl Moments {
     /// Centered Gram of the columns in `order`, each multiplied by its factor, the target by `factor_y`.
     #[must_use]
     pub fn gram(&self, order: &[usize], factors: &[f64], factor_y: f64) -> Gram {
-        let (p, n) = (self.x.len(), self.n as f64);
+        let (p, per_cell) = (self.x.len(), 1.0 / self.n as f64);
         let means: Vec<f64> = order.iter().map(|&j| self.mean(j)).collect();
-        let mut xx = vec![0.0; order.len() * order.len()];
-        let mut xy = Vec::with_capacity(order.len());
-        for (a, &i) in order.iter().enumerate() {
-            let row = &self.xx[i * p..(i + 1) * p];
-            let out = &mut xx[a * order.len()..(a + 1) * order.len()];
-            for ((out, &j), (mean, factor)) in out.iter_mut().zip(order).zip(means.iter().zip(factors)) {
-                *out = (row[j] / n - means[a] * mean) * (factors[a] * factor);
+        let mean_y = self.mean_y();
+        let target = order.iter().zip(&means).zip(factors);
+        let xy = target
+            .map(|((&j, mean), by)| (self.xy[j] * per_cell - mean * mean_y) * (by * factor_y))
+            .collect();
+        let runs = runs(order);
+        Gram::new(xy, self.variance_y() * factor_y * factor_y, |a, rows| {
+            let (start, row) = (rows.len(), order[a] * p);
+            for &(first, count) in &runs {
+                rows.extend_from_slice(&self.xx[row + first..row + first + count]);
             }
-            xy.push((self.xy[i] / n - means[a] * self.mean_y()) * (factors[a] * factor_y));
-        }
-        Gram::new(xx, xy, self.variance_y() * factor_y * factor_y)
+            let (mean, factor) = (means[a], factors[a]);
+            for ((value, m), f) in rows[start..].iter_mut().zip(&means).zip(factors) {
+                *value = (*value * per_cell - mean * m) * (factor * f);
+            }
+        })
     }
 
     /// Sum of squares of `y - shift - x . beta` over the cells, `y` and `x` measured from the center.
@@ -141,8 +147,10 @@ mod tests {
         let direct = of(&ROWS[..3]);
         assert_eq!(left.n, 3);
         let (a, b) = (left.gram(&[1, 0], &[1.0, 1.0], 1.0), direct.gram(&[1, 0], &[1.0, 1.0], 1.0));
-        for (a, b) in a.xx.iter().chain(&a.xy).zip(b.xx.iter().chain(&b.xy)) {
-            approx::assert_relative_eq!(a, b, epsilon = 1e-12);
+        for j in 0..2 {
+            approx::assert_relative_eq!(a.row(j)[0], b.row(j)[0], epsilon = 1e-12);
+            approx::assert_relative_eq!(a.row(j)[1], b.row(j)[1], epsilon = 1e-12);
+            approx::assert_relative_eq!(a.xy[j], b.xy[j], epsilon = 1e-12);
         }
     }
 

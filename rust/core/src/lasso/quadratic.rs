@@ -46,13 +46,27 @@ pub trait Quadratic: Sync {
     /// `G w`.
     fn product(&self, w: &[f64], out: &mut [f64]);
 
-    /// `G` restricted to the columns of `support`, row by row into `out`.
-    fn block(&self, support: &[usize], out: &mut [f64]);
+    /// Entries `columns` of row `j` of `G`.
+    fn row(&self, j: usize, columns: &[usize], out: &mut [f64]);
 
     /// Columns on `support`, one after the other and scaled so that their Gram is `G`, with their length: only
     /// where they are shorter than the support, so that `G` is singular there and working with them is cheaper.
     fn short_columns(&self, _support: &[usize]) -> Option<(Vec<f64>, usize)> {
         None
+    }
+
+    /// Number of sweeps over a support of this size that cost as much as one Newton step on it.
+    fn step_price(&self, support: usize) -> usize;
+}
+
+/// Numbers in the widest register: the unit of packing and padding.
+pub const LANES: usize = 8;
+
+/// `sums += factor * values`, one register.
+#[inline(always)]
+pub fn add_scaled<const FMA: bool>(sums: &mut [f64; LANES], factor: f64, values: &[f64; LANES]) {
+    for lane in 0..LANES {
+        sums[lane] = fma::<FMA>(factor, values[lane], sums[lane]);
     }
 }
 
@@ -77,6 +91,32 @@ pub fn dot<const FMA: bool>(a: &[f64], b: &[f64]) -> f64 {
         sum = fma::<FMA>(*a, *b, sum);
     }
     sum
+}
+
+/// Sum in 32 fixed lanes.
+#[must_use]
+pub fn sum(values: &[f64]) -> f64 {
+    let mut lanes = [0.0f64; 32];
+    let (chunks, rest) = values.as_chunks::<32>();
+    for chunk in chunks {
+        for (lane, value) in lanes.iter_mut().zip(chunk) {
+            *lane += value;
+        }
+    }
+    lanes.iter().sum::<f64>() + rest.iter().sum::<f64>()
+}
+
+/// Consecutive positions in a list of indices: `(first index, how many)`.
+#[must_use]
+pub fn runs(indices: &[usize]) -> Vec<(usize, usize)> {
+    let mut out: Vec<(usize, usize)> = Vec::new();
+    for &index in indices {
+        match out.last_mut() {
+            Some((first, count)) if *first + *count == index => *count += 1,
+            _ => out.push((index, 1)),
+        }
+    }
+    out
 }
 
 /// `y += a * x`.

@@ -7,7 +7,7 @@ use super::gap::{StopRule, certificate_from, kkt_residual};
 use super::gram::Gram;
 use super::groups::{GroupReg, Layout, Penalty};
 use super::prox::soft_norm;
-use super::quadratic::{axpy, dot, rows_times};
+use super::quadratic::{axpy, dot, rows_times, sum};
 use super::{Outcome, Settings, Solver, syrk};
 use crate::check;
 use crate::error::{Error, Result};
@@ -89,7 +89,7 @@ pub(crate) fn take_mean(values: &mut [f64]) -> f64 {
     let n = values.len().max(1) as f64;
     let mut total = 0.0;
     for _ in 0..2 {
-        let mean = values.iter().sum::<f64>() / n;
+        let mean = sum(values) / n;
         values.iter_mut().for_each(|v| *v -= mean);
         total += mean;
     }
@@ -203,12 +203,13 @@ fn mean_of(problem: &Problem<'_>, centered: &Centered, column: usize) -> f64 {
 fn gram_of(columns: &[f64], y: &[f64]) -> Gram {
     let n = y.len();
     let p = columns.len() / n;
-    let mut xx = syrk::gram(columns, n, p);
-    xx.iter_mut().for_each(|v| *v /= n as f64);
+    let xx = syrk::gram(columns, n, p);
     let mut xy = vec![0.0; p];
     rows_times(columns, y, &mut xy);
     xy.iter_mut().for_each(|v| *v /= n as f64);
-    Gram::new(xx, xy, dot::<false>(y, y) / n as f64)
+    Gram::new(xy, dot::<false>(y, y) / n as f64, |i, rows| {
+        rows.extend(xx[i * p..(i + 1) * p].iter().map(|v| v / n as f64));
+    })
 }
 
 /// For each group `||S(q_g, l1)||_2` in units of the penalty; groups without a usable column have 0.

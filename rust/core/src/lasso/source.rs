@@ -42,7 +42,12 @@ pub(crate) enum Cells {
 }
 
 impl Cells {
-    pub(crate) fn from_moments(sets: Vec<Moments>, p: usize) -> Self {
+    /// A single set is all there is: nothing of it is kept apart.
+    pub(crate) fn from_moments(mut sets: Vec<Moments>, p: usize) -> Self {
+        if let [only] = &mut sets[..] {
+            let total = std::mem::replace(only, Moments::zeros(0));
+            return Self::Moments { total, sets: Vec::new() };
+        }
         let mut total = Moments::zeros(p);
         sets.iter().for_each(|set| total.add(set));
         Self::Moments { total, sets }
@@ -77,7 +82,7 @@ impl<'a> Source<'a> {
     pub(crate) fn n_cells(&self, set: Option<usize>) -> usize {
         match (&self.cells, set) {
             (Cells::Moments { total, .. }, None) => total.n,
-            (Cells::Moments { sets, .. }, Some(s)) => sets[s].n,
+            (Cells::Moments { total, sets }, Some(s)) => sets.get(s).map_or(total.n, |set| set.n),
             (Cells::Rows { y, .. }, None) => y.len(),
             (Cells::Rows { sets, .. }, Some(s)) => sets[s].len(),
         }

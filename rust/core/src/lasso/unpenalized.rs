@@ -25,10 +25,10 @@ impl Eliminated {
         let n_free = uy.len();
         let chosen = independent(uu, n_free, DEPENDENT);
         let regress = |right: Vec<f64>| {
-            let mut a: Vec<f64> =
+            let a: Vec<f64> =
                 chosen.iter().flat_map(|&i| chosen.iter().map(move |&j| uu[i * n_free + j])).collect();
             let mut b = right;
-            if !solve(&mut a, &mut b) {
+            if !solve(&a, &mut b) {
                 b.fill(0.0);
             }
             b
@@ -61,8 +61,8 @@ pub fn reduce_gram(gram: Gram, m: usize) -> (Gram, Eliminated) {
     if m == p {
         return (gram, Eliminated::default());
     }
-    let uu: Vec<f64> = (m..p).flat_map(|i| gram.xx[i * p + m..(i + 1) * p].iter().copied()).collect();
-    let ux: Vec<f64> = (m..p).flat_map(|i| gram.xx[i * p..i * p + m].iter().copied()).collect();
+    let uu: Vec<f64> = (m..p).flat_map(|i| gram.row(i)[m..].iter().copied()).collect();
+    let ux: Vec<f64> = (m..p).flat_map(|i| gram.row(i)[..m].iter().copied()).collect();
     let gone = Eliminated::new(&uu, &ux, &gram.xy[m..], m);
     let k = gone.chosen.len();
     let mut xx = vec![0.0; m * m];
@@ -75,12 +75,12 @@ pub fn reduce_gram(gram: Gram, m: usize) -> (Gram, Eliminated) {
                 .enumerate()
                 .map(|(c, &u)| ux[u * m + i] * gone.on_columns[j * k + c])
                 .sum();
-            xx[i * m + j] = gram.xx[i * p + j] - removed;
+            xx[i * m + j] = gram.row(i)[j] - removed;
         }
         xy[i] -= gone.chosen.iter().zip(&gone.on_target).map(|(&u, t)| ux[u * m + i] * t).sum::<f64>();
     }
     for i in 0..m {
-        if xx[i * m + i] <= DEPENDENT * gram.xx[i * p + i] {
+        if xx[i * m + i] <= DEPENDENT * gram.row(i)[i] {
             xy[i] = 0.0;
             for j in 0..m {
                 xx[i * m + j] = 0.0;
@@ -89,7 +89,8 @@ pub fn reduce_gram(gram: Gram, m: usize) -> (Gram, Eliminated) {
         }
     }
     let explained: f64 = gone.chosen.iter().zip(&gone.on_target).map(|(&u, t)| gram.xy[m + u] * t).sum();
-    (Gram::new(xx, xy, (gram.yy - explained).max(0.0)), gone)
+    let push = |i: usize, rows: &mut Vec<f64>| rows.extend_from_slice(&xx[i * m..(i + 1) * m]);
+    (Gram::new(xy, (gram.yy - explained).max(0.0), push), gone)
 }
 
 /// Remove the columns from position `m` on from a problem in data space.
