@@ -134,8 +134,9 @@ impl<'a> Signals<'a> {
             })
             .collect();
         let senders = |list: &[usize]| {
-            let genes: Vec<usize> = list.iter().map(|&l| model.ligand_genes[l]).collect();
-            expression.select(Axis(1), &genes).mapv_into(|x| filtered(x, min_expression))
+            let gene = |k: usize| model.ligand_genes[list[k]];
+            let level = |(i, k)| filtered(expression[[i, gene(k)]], min_expression);
+            Array2::from_shape_fn((expression.nrows(), list.len()), level)
         };
         let shape = (expression.nrows(), model.n_ligands());
         let mut tfl = Array2::zeros(shape);
