@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from hashlib import sha256
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,7 +27,7 @@ from cytoripple.datasets._mechanism import (
 if TYPE_CHECKING:
     from anndata import AnnData
 
-    from cytoripple.io.network import Network
+    from cytoripple.io.network import Network, digest_of_edges
 
 CELL_TYPES = ("Epithelial", "Immune", "Muscle", "Stromal")
 _DOMAINS = {"outer": "Epithelial", "middle": "Stromal", "inner": "Muscle"}
@@ -264,7 +263,7 @@ def _measure(
 
 def _network(roles: Roles, wiring: Wiring, rng: np.random.Generator, seed: int) -> Network:
     """Edge lists as a database would have them: most true edges, and false ones."""
-    from cytoripple.io.network import Network
+    from cytoripple.io.network import Network, digest_of_edges
 
     names = np.array(roles.names, dtype=object)
     n_tf = len(roles.tfs)
@@ -286,9 +285,8 @@ def _network(roles: Roles, wiring: Wiring, rng: np.random.Generator, seed: int) 
     )
     tfl = pd.DataFrame({"ligand": names[tfl_edges[:, 0]], "tf": names[tfl_edges[:, 1]], "weight": weight})
     tfl = tfl.sort_values(["tf", "weight"], ascending=[True, False], kind="stable", ignore_index=True)
-    text = "".join(table.to_csv(index=False, lineterminator="\n") for table in (tf, lr, tfl))
     source = f"toy_tissue(n_genes={len(names)}, seed={seed})"
-    return Network(tf, lr, tfl, species="mouse", source=source, sha256=sha256(text.encode()).hexdigest())
+    return Network(tf, lr, tfl, species="mouse", source=source, sha256=digest_of_edges(tf, lr, tfl))
 
 
 def _blend(

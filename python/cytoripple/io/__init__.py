@@ -5,12 +5,12 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-# Not lazy: its module has the same name, and an import of the module alone must not hide the function.
+# Not lazy: their modules have the same names, and an import of the module alone must not hide the function.
+from cytoripple.io.build_network import build_network
 from cytoripple.io.read import read
 
 if TYPE_CHECKING:
     from cytoripple.io.betadata import read_betadata, write_betadata
-    from cytoripple.io.build_network import build_network
     from cytoripple.io.network import as_network, read_network
     from cytoripple.io.run import open_run
 
@@ -26,7 +26,6 @@ __all__ = [
 
 _MODULE_OF = {
     "as_network": "network",
-    "build_network": "build_network",
     "open_run": "run",
     "read_betadata": "betadata",
     "read_network": "network",

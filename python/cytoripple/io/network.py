@@ -44,7 +44,7 @@ class Network:
     source
         Path of the file, or a description.
     sha256
-        Digest of the file, or of the content. Not changed by :meth:`restrict`.
+        Digest of all edges, the same for a file and its copy in memory. Not changed by :meth:`restrict`.
 
     The order of rows is the order of the database and has a meaning: it orders the modulators.
     """
@@ -132,10 +132,7 @@ def read_network(
             )
         given = _find(species, [folder for folder in (given, data_dir) if folder is not None])
     start = time.perf_counter()
-    edges = read_edges(given)
-    with given.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    network = _network(edges, species or _species_of_name(given), str(given), digest)
+    network = _network(read_edges(given), species or _species_of_name(given), str(given))
     log.info("read %r in %.2f s", network, time.perf_counter() - start)
     return network
 
@@ -166,21 +163,25 @@ def as_network(network: Network | str | Path | pd.DataFrame, *, species: str | N
         return read_network(network, species=species)
     if isinstance(network, pd.DataFrame):
         edges = edges_from_frame(network, "network data frame")
-        return _network(edges, species, "data frame", digest_of_frame(network))
+        return _network(edges, species, "data frame")
     raise InputError(
         f"network is a {type(network).__name__}: give a Network, the path of a .parquet file or a data frame"
     )
 
 
-def digest_of_frame(table: pd.DataFrame) -> str:
-    """SHA-256 of the rows of a table, the same for plain and categorical text."""
+def digest_of_edges(*tables: pd.DataFrame) -> str:
+    """SHA-256 of the rows of the tables in their order, the same for a file, a copy and the frames in memory."""
     from pandas.util import hash_pandas_object
 
-    hashed = hash_pandas_object(table, index=False).to_numpy()
-    return hashlib.sha256("\t".join(map(str, table.columns)).encode() + hashed.tobytes()).hexdigest()
+    digest = hashlib.sha256()
+    for table in tables:
+        digest.update("\t".join(map(str, table.columns)).encode())
+        digest.update(hash_pandas_object(table, index=False).to_numpy().tobytes())
+    return digest.hexdigest()
 
 
-def _network(edges: Edges, species: str | None, source: str, sha256: str) -> Network:
+def _network(edges: Edges, species: str | None, source: str) -> Network:
+    sha256 = digest_of_edges(edges.tf, edges.lr, edges.tfl)
     return Network(edges.tf, edges.lr, edges.tfl, species=species, source=source, sha256=sha256)
 
 
