@@ -78,7 +78,7 @@ def _toy(flags: Mapping[str, Any], shell: Shell) -> tuple[AnnData, Network, Sett
         f"a synthetic tissue of {adata.n_obs} cells and {adata.n_vars} genes, made from a known mechanism"
     ]
     shell.say(steps[0])
-    layer = flags["layer"] or _prepare.IMPUTED
+    layer = flags["layer"] or _prepare.NORMALIZED
     settings = _settings(flags, layer, flags["cluster_key"] or "cell_type", list(adata.var_names))
     settings = settings.with_overrides(
         {"spatial.radius": toy.truth.radius, "spatial.contact_distance": toy.truth.contact_distance}
@@ -115,13 +115,12 @@ def _own(flags: Mapping[str, Any], shell: Shell) -> tuple[AnnData, Network, Sett
 def ready_layer(
     adata: AnnData, flags: Mapping[str, Any], cluster: str, shell: Shell
 ) -> tuple[str, list[str]]:
-    """Rescale, normalize and impute as far as the file needs it."""
+    """Rescale and normalize as far as the file needs it, and impute if asked to."""
     where = coordinates_of(adata) or {}
     scale = flags["coordinate_scale"] or where.get("micrometers_per_unit")
     shell.say(f"clusters: obs[{cluster!r}]")
-    layer = flags["layer"] or next(
-        (n for n in (_prepare.IMPUTED, _prepare.NORMALIZED) if n in adata.layers), None
-    )
+    kinds = (_prepare.IMPUTED, _prepare.NORMALIZED) if flags["impute"] else (_prepare.NORMALIZED,)
+    layer = flags["layer"] or next((kind for kind in kinds if kind in adata.layers), None)
     counts = layer is None and matrix_kind(adata.X).startswith("counts")
     done = layer is not None or not flags["impute"]
     choice = _prepare.Choice(

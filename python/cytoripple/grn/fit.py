@@ -18,6 +18,7 @@ from cytoripple.grn.folds import spatial_folds
 from cytoripple.grn.modulators import Modulators
 from cytoripple.grn.plan import Plan
 from cytoripple.kernels.ligands import received_ligands
+from cytoripple.kernels.noise import counting_noise_variance
 from cytoripple.kernels.training import BatchFit, SpatialDesign
 
 log = logging.getLogger(__name__)
@@ -71,6 +72,8 @@ class Fitter:
         self._targets = _by_column(tissue.expression)
         self._position = {str(name): position for position, name in enumerate(tissue.var_names)}
         self.received, self.received_tfl = receive(plan, progress)
+        self.is_joint = settings.training.estimator == "joint"
+        self.noise_variance = counting_noise(plan, used, progress)
         folds = settings.training.cv_folds
         self._design = SpatialDesign(
             self.expression,
@@ -93,9 +96,24 @@ class Fitter:
         ----------
         kappa
             Multiplier on the standardized scale, or ``None`` for the penalties of the settings.
+
+        Returns
+        -------
+        One fit per target; of the joint estimator on Gram matrices without the noise of counting where that
+        is known.
         """
         batch = self._batch(genes)
         lasso = self.plan.settings.lasso
+        if self.is_joint:
+            joint = self._design.fit_joint(
+                batch.y,
+                batch.indptr,
+                batch.columns,
+                kappa=kappa,
+                noise_variance=self.noise_variance,
+                **self._joint_options(batch),
+            )
+            return [_of_target(joint, batch, position) for position in range(len(genes))]
         options: dict[str, Any] = {} if lasso.n_iter is None else {"max_iter": lasso.n_iter}
         given = lasso.given if kappa is None else None
         fit = self._design.fit(
@@ -118,6 +136,11 @@ class Fitter:
     def validation_errors(self, genes: Sequence[str], kappas: NDArray[np.float64]) -> NDArray[np.float64]:
         """Held-out squared error of each target for each multiplier, targets x multipliers."""
         batch = self._batch(genes)
+        if self.is_joint:
+            joint: NDArray[np.float64] = self._design.joint_validation_errors(
+                batch.y, batch.indptr, batch.columns, kappas, **self._joint_options(batch)
+            )
+            return joint
         lasso = self.plan.settings.lasso
         errors: NDArray[np.float64] = self._design.validation_errors(
             batch.y,
@@ -129,6 +152,14 @@ class Fitter:
             threads=self.plan.settings.execution.threads,
         )
         return errors
+
+    def _joint_options(self, batch: _Batch) -> dict[str, Any]:
+        settings = self.plan.settings
+        return {
+            "l1_share": settings.lasso.l1_share,
+            "column_mask": batch.mask,
+            "threads": settings.execution.threads,
+        }
 
     def column(self, modulator: str) -> NDArray[np.float64]:
         """Values of one design column, by the name of its modulator."""
@@ -240,6 +271,24 @@ def receive(plan: Plan, progress: Progress) -> tuple[NDArray[np.float64], NDArra
     masked = None if plan.mask is None else spread(sent * plan.mask[:, find_genes(ligands, tissue.var_names)])
     progress.update(1, 1, "ligands")
     return (plain, None) if masked is None else (masked, plain)
+
+
+def counting_noise(plan: Plan, genes: NDArray[np.int64], progress: Progress) -> NDArray[np.float32] | None:
+    """Variance that counting adds to every entry of the layer, cells x genes, or None where it is unknown."""
+    tissue = plan.tissue
+    if tissue.size_factors is None or plan.settings.training.estimator != "joint":
+        return None
+    progress.update(0, 1, "noise")
+    variance: NDArray[np.float32] = counting_noise_variance(
+        tissue.expression,
+        genes,
+        size_factors=tissue.size_factors,
+        clusters=tissue.clusters,
+        samples=tissue.samples,
+        threads=plan.settings.execution.threads,
+    )
+    progress.update(1, 1, "noise")
+    return variance
 
 
 def _take(matrix: Any, columns: NDArray[np.int64]) -> Any:
