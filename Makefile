@@ -34,7 +34,7 @@ bench: $(BIN)/.built
 # A manylinux wheel, then a smoke test of it in an environment of its own.
 wheel: $(BIN)/.installed
 	rm -rf dist
-	$(BIN)/maturin build --release --zig --compatibility manylinux_2_28 --out dist
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/maturin build --release --zig --compatibility manylinux_2_28 --out dist
 	sh tools/smoke-wheel.sh $(PYTHON)
 
 clean:

@@ -51,8 +51,8 @@ def spatial_folds(
         blocks = _blocks(xy[cells], spacings, n_folds)
         if blocks.max() + 1 < min(n_folds, len(cells)):
             log.warning(
-                "%d cells lie at fewer than %d places, so the cross-validation folds are random cells instead "
-                "of blocks of tissue: held-out scores will look too good",
+                "%d cells lie at fewer than %d places, so the cross-validation folds are random cells, not "
+                "blocks of tissue: held-out scores will look too good",
                 len(cells),
                 n_folds,
             )

@@ -212,6 +212,6 @@ def _say_small_clusters(tissue: Tissue, settings: Settings) -> None:
 def _say_smoothed(settings: Settings) -> None:
     if settings.training.estimator == "joint" and settings.data.layer == "imputed_count":
         log.warning(
-            "layer 'imputed_count' is smoothed: R2 will look better, what is learned of neighbors will be worse. "
+            "layer 'imputed_count' is smoothed: R2 will look better, what is learned of neighbors worse. "
             "Train on log-normalized counts, e.g. layer='normalized_count'"
         )
