@@ -163,3 +163,21 @@ class RegulatoryModel:
         threads: int,
         progress: Callable[[int, int], object] | None,
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]: ...
+    def reevaluate(
+        self,
+        expression: NDArray[np.float64],
+        targets: Sequence[int],
+        desired: Sequence[float],
+        cells: NDArray[np.bool_],
+        signals: Sequence[tuple[ReceivedPlan, NDArray[np.int64]]],
+        scale_factor: float,
+        lr_ligands: Sequence[bool],
+        tfl_ligands: Sequence[bool],
+        rounds: tuple[int, float, float],
+        min_expression: float,
+        beta_scale_factor: float,
+        mask: NDArray[np.bool_] | None,
+        allowed_tfs: Sequence[NDArray[np.int64] | None] | None,
+        threads: int,
+        progress: Callable[[int, int], object] | None,
+    ) -> tuple[NDArray[np.float64], int, float, bool]: ...

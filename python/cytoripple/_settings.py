@@ -152,12 +152,22 @@ class Perturbation(_Section):
     """Defaults of the simulation of a perturbation."""
 
     preset: Literal["cytoripple", "python", "rust"] = "cytoripple"
+    propagation: Literal["reevaluate", "linear"] | None = None
     beta_scale_factor: Annotated[float, Field(allow_inf_nan=False)] = 1.0
     beta_cap: Positive | None = None
-    n_propagation: Annotated[int, Field(ge=1)] = 3
+    n_propagation: Annotated[int, Field(ge=1)] | None = None
     ligand_grid_factor: Positive | None = None
     cells_csv: FilePath | None = None
     cells_csv_column: str | None = None
+
+    @model_validator(mode="after")
+    def _goes_with_the_preset(self) -> Self:
+        if self.propagation == "reevaluate" and self.preset != "cytoripple":
+            raise ValueError(
+                f'propagation is "reevaluate", but the preset "{self.preset}" propagates derivatives: '
+                'leave propagation out or give preset "cytoripple"'
+            )
+        return self
 
 
 class Settings(_Section):

@@ -13,7 +13,7 @@ from cytoripple._errors import ClusterError, InputError
 from cytoripple.cli import _inputs as inputs
 from cytoripple.cli import _pictures, _prepare
 from cytoripple.cli._data_check import coordinates_of, label_columns, matrix_kind
-from cytoripple.cli._perturb_job import simulate, write_results
+from cytoripple.cli._perturb_job import show_genes, simulate, write_results
 from cytoripple.cli._shell import Shell
 from cytoripple.cli._train_job import report_of, train_and_watch, warn_about_radius
 
@@ -202,7 +202,7 @@ def show(console: Console, report: Mapping[str, Any]) -> None:
     """Print what was found and where to look."""
     from rich.markup import escape
 
-    from cytoripple.cli._tables import duration, grid, pairs, text
+    from cytoripple.cli._tables import duration, pairs, text
 
     trained = report["training"]
     rows = {
@@ -216,14 +216,7 @@ def show(console: Console, report: Mapping[str, Any]) -> None:
     for gene, found in report["knock_outs"].items():
         table = found["affected_genes"]
         if table:
-            header = [name.replace("_", " ") for name in table[0]]
-            console.print(
-                grid(
-                    header,
-                    [list(row.values()) for row in table],
-                    f"knock-out of {gene} ({found['kind']}) in {found['cells']} cells",
-                )
-            )
+            show_genes(console, table, f"knock-out of {gene} ({found['kind']}) in {found['cells']} cells")
     console.print("look at:", style="bold")
     for path in report["pictures"]:
         console.print(f"  {escape(path)}", soft_wrap=True)

@@ -9,13 +9,14 @@ from __future__ import annotations
 from cytoripple.kernels.lasso import SparseGroupLasso, sparse_group_lasso
 from cytoripple.kernels.ligands import ReceivedPlan, Verification, received_ligands
 from cytoripple.kernels.neighbors import nearest_neighbors
-from cytoripple.kernels.perturb import PropagationRules, RegulatoryModel, TargetModel
+from cytoripple.kernels.perturb import PropagationRules, Reevaluated, RegulatoryModel, TargetModel
 from cytoripple.kernels.training import BatchFit, SpatialDesign
 
 __all__ = [
     "BatchFit",
     "PropagationRules",
     "ReceivedPlan",
+    "Reevaluated",
     "RegulatoryModel",
     "SparseGroupLasso",
     "SpatialDesign",

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from cytoripple._errors import GeneMatchError, InputError, did_you_mean
-from cytoripple.io._beta_columns import LIGAND_RECEPTOR, TF, TF_LIGAND
+from cytoripple.io._beta_columns import LIGAND_RECEPTOR, TF, TF_LIGAND, split
 from cytoripple.io.betadata import Betadata, BetaTable, read_betadata
-from cytoripple.perturb.bind import BoundModel, LoadReport, bind, some
+from cytoripple.perturb.bind import BoundModel, LoadReport, bind, distinct_modulators, some
 from cytoripple.perturb.fitted import Fitted
 from cytoripple.perturb.rows import Missing, RowMap
 
@@ -48,7 +48,8 @@ class Betabase:
         self.fitted = fitted
         self.strict = strict
         self.missing: Missing = missing
-        terms = [term for table in betadata.values() for term in table.terms]
+        # tables share most of their modulators, so that each is split once
+        terms = [split(modulator) for modulator in distinct_modulators(betadata.values())]
         self.tfs = frozenset(gene for kind, gene, _ in terms if kind == TF)
         self.lr_ligands = frozenset(ligand for kind, ligand, _ in terms if kind == LIGAND_RECEPTOR)
         self.receptors = frozenset(receptor for kind, _, receptor in terms if kind == LIGAND_RECEPTOR)
