@@ -112,32 +112,43 @@ class Wiring:
 
     def edges(self, genes: Genes, types: Sequence[str]) -> pd.DataFrame:
         """Table of the acting edges, one row per edge and type."""
-        import pandas as pd
+        ligands, names = (
+            np.array(genes.names, dtype=object)[genes.ligands],
+            np.array(genes.names, dtype=object),
+        )
+        pair, joint = (ligands[ends[:, 1]] + sign + names[ends[:, 2]] for ends, sign in (
+            (self.lr, "$"), (self.tfl, "#")))  # fmt: skip
+        return edge_table(
+            [
+                ("tf", names[self.tf[:, 0]], names[self.tf[:, 1]], self.tf_weights),
+                ("lr", names[self.lr[:, 0]], pair, self.lr_weights),
+                ("tfl", names[self.tfl[:, 0]], joint, self.tfl_weights),
+            ],
+            types,
+        )
 
-        names = np.array(genes.names, dtype=object)
-        ligands = names[genes.ligands]
-        parts = []
-        for kind, ends, weights, sign in (
-            ("tf", self.tf, self.tf_weights, ""),
-            ("lr", self.lr, self.lr_weights, "$"),
-            ("tfl", self.tfl, self.tfl_weights, "#"),
-        ):
-            edge, cell_type = np.nonzero(weights)
-            modulator = names[ends[edge, -1]]
-            if sign:
-                modulator = ligands[ends[edge, 1]] + sign + modulator
-            parts.append(
-                pd.DataFrame(
-                    {
-                        "target": names[ends[edge, 0]],
-                        "modulator": modulator,
-                        "kind": kind,
-                        "cell_type": np.array(types, dtype=object)[cell_type],
-                        "weight": weights[edge, cell_type],
-                    }
-                )
+
+def edge_table(
+    parts: Sequence[tuple[str, NDArray[np.object_], NDArray[np.object_], Floats]], types: Sequence[str]
+) -> pd.DataFrame:
+    """Table of acting edges; a part is a kind, target and modulator names, and weights, edges x types."""
+    import pandas as pd
+
+    frames = []
+    for kind, targets, modulators, weights in parts:
+        edge, cell_type = np.nonzero(weights)
+        frames.append(
+            pd.DataFrame(
+                {
+                    "target": targets[edge],
+                    "modulator": modulators[edge],
+                    "kind": kind,
+                    "cell_type": np.array(types, dtype=object)[cell_type],
+                    "weight": weights[edge, cell_type],
+                }
             )
-        return pd.concat([part for part in parts if len(part)], ignore_index=True)
+        )
+    return pd.concat([frame for frame in frames if len(frame)], ignore_index=True)
 
 
 def draw_wiring(genes: Genes, n_types: int, active: float, signal: float, rng: np.random.Generator) -> Wiring:
