@@ -15,6 +15,7 @@ __all__ = [
     "check_design",
     "fit_batch",
     "nearest_neighbors",
+    "ripple_steady_state",
     "sparse_group_lasso",
     "validation_errors",
 ]
@@ -181,3 +182,18 @@ class RegulatoryModel:
         threads: int,
         progress: Callable[[int, int], object] | None,
     ) -> tuple[NDArray[np.float64], int, float, bool]: ...
+
+# benchmark tissue
+
+def ripple_steady_state(
+    cells: tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]],
+    tf: tuple[NDArray[np.int64], NDArray[np.float64]],
+    lr: tuple[NDArray[np.int64], NDArray[np.float64]],
+    tfl: tuple[NDArray[np.int64], NDArray[np.float64]],
+    plans: Sequence[tuple[ReceivedPlan, NDArray[np.int64], float]],
+    start: NDArray[np.float64],
+    held: tuple[int, float, NDArray[np.bool_]] | None,
+    *,
+    threads: int = 0,
+) -> NDArray[np.float64]:
+    """Steady state, cells x genes. `cells`: type, base input and variation per cell, gene per ligand."""
