@@ -128,9 +128,12 @@ def _coefficients(rows: pa.RecordBatch, names: list[str]) -> NDArray[np.float64]
         return np.zeros((rows.num_rows, 0))
     try:
         # the whole batch at once: with many columns each step that looks at single ones costs as much
-        values = rows.to_tensor(null_to_nan=True).to_numpy()[:, places].astype(np.float64)
+        tensor: NDArray[Any] = rows.to_tensor(null_to_nan=True).to_numpy()
     except (pa.ArrowException, TypeError):
-        values = _converted(rows.select(places))
+        tensor = _converted(rows.select(places))
+    else:
+        tensor = tensor[:, places]
+    values = np.ascontiguousarray(tensor, dtype=np.float64)
     infinite = np.isinf(values).any(axis=0)
     if infinite.any():
         raise InputError(f"column {names[int(np.argmax(infinite))]!r} holds an infinite coefficient")
