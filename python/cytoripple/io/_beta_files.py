@@ -111,8 +111,7 @@ def _contents(rows: pa.RecordBatch, columns: Columns, *, typed: bool) -> Content
         raise InputError("there are no rows")
     keys = _keys(rows, columns, typed=typed)
     names = [*([columns.intercept] if columns.intercept else []), *columns.coefficients]
-    place = {name: position for position, name in enumerate(rows.schema.names)}
-    values = _coefficients(rows.select([place[name] for name in names]))
+    values = _coefficients(rows, names)
     missing = np.isnan(values)
     values[missing] = 0.0
     start = 1 if columns.intercept else 0
@@ -121,10 +120,28 @@ def _contents(rows: pa.RecordBatch, columns: Columns, *, typed: bool) -> Content
     return Contents(columns, keys, intercept, betas, int(missing.sum()))
 
 
-def _coefficients(rows: pa.RecordBatch) -> NDArray[np.float64]:
+def _coefficients(rows: pa.RecordBatch, names: list[str]) -> NDArray[np.float64]:
     """Coefficient columns as a matrix; missing ones are NaN."""
-    if rows.num_columns == 0:
+    position = {name: place for place, name in enumerate(rows.schema.names)}
+    places = [position[name] for name in names]
+    if not places:
         return np.zeros((rows.num_rows, 0))
+    try:
+        # the whole batch at once: with many columns each step that looks at single ones costs as much
+        tensor: NDArray[Any] = rows.to_tensor(null_to_nan=True).to_numpy()
+    except (pa.ArrowException, TypeError):
+        tensor = _converted(rows.select(places))
+    else:
+        tensor = tensor[:, places]
+    values = np.ascontiguousarray(tensor, dtype=np.float64)
+    infinite = np.isinf(values).any(axis=0)
+    if infinite.any():
+        raise InputError(f"column {names[int(np.argmax(infinite))]!r} holds an infinite coefficient")
+    return values
+
+
+def _converted(rows: pa.RecordBatch) -> NDArray[np.float64]:
+    """Columns of several kinds, or beside keys that are text, as a matrix."""
     kinds = rows.schema.types
     distinct = set(kinds)
     for kind in distinct:
@@ -134,10 +151,6 @@ def _coefficients(rows: pa.RecordBatch) -> NDArray[np.float64]:
     if distinct != {pa.float64()}:
         rows = rows.cast(pa.schema([pa.field(name, pa.float64()) for name in rows.schema.names]))
     values: NDArray[np.float64] = np.array(rows.to_tensor(null_to_nan=True).to_numpy())
-    infinite = np.isinf(values).any(axis=0)
-    if infinite.any():
-        name = rows.schema.names[int(np.argmax(infinite))]
-        raise InputError(f"column {name!r} holds an infinite coefficient")
     return values
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from cytoripple._anndata import Tissue
     from cytoripple.perturb.betabase import Betabase
     from cytoripple.perturb.engine import Clock, Options, Outcome, Request
-    from cytoripple.perturb.fitted import Fitted
 
 
 def record(
@@ -37,7 +36,7 @@ def record(
         "sample_key": tissue.sample_key,
         "contact_distance": fitted.contact_distance,
         "convergence": None if outcome.convergence is None else dict(outcome.convergence),
-        "held_out_r2": _held_out(fitted, tissue, outcome),
+        "held_out_r2": _held_out(base, tissue, outcome),
     }
     return {
         "magnitude": "relative",
@@ -70,34 +69,22 @@ def record(
     }
 
 
-def _held_out(fitted: Fitted, tissue: Tissue, outcome: Outcome) -> dict[str, Any] | None:
+def _held_out(base: Betabase, tissue: Tissue, outcome: Outcome) -> dict[str, Any] | None:
     """Held-out R2 of the targets that changed, as columns; gene names may not be keys of a file."""
-    if not fitted.recorded:
-        return None
     targets = set(outcome.bound.targets)
     changed = [str(gene) for gene in tissue.var_names[outcome.columns] if gene in targets]
-    found = held_out_r2(fitted.source, changed)
+    known = {gene: r2 for gene, r2 in base.held_out_r2(changed).items() if not np.isnan(r2)}
     return (
-        {"gene": np.array(list(found), dtype=object), "r2": np.array(list(found.values()))} if found else None
+        {"gene": np.array(list(known), dtype=object), "r2": np.array(list(known.values()))} if known else None
     )
 
 
-def held_out_r2(run_dir: Path, genes: Iterable[str]) -> dict[str, float]:
-    """R2 on cells that the fit did not see: mean over the clusters of a run, weighted by their cells.
-
-    Genes without such a score in their log are left out.
-    """
+def held_out_r2(run_dir: Path, gene: str) -> float:
+    """R2 on held-out cells in the log of a gene: mean over clusters, weighted by cells; NaN if not known."""
     from cytoripple.io.gene_log import log_path, read_log
 
-    found = {}
-    for gene in genes:
-        path = log_path(run_dir, gene)
-        if not path.is_file():
-            continue
-        scored = [
-            (fit.held_out_r2, fit.n_cells) for fit in read_log(path)[1] if not np.isnan(fit.held_out_r2)
-        ]
-        if sum(n for _, n in scored) > 0:
-            values, cells = np.array(scored).T
-            found[gene] = float(np.average(values, weights=cells))
-    return found
+    path = log_path(run_dir, gene)
+    fits = read_log(path)[1] if path.is_file() else []
+    scored = [(fit.held_out_r2, fit.n_cells) for fit in fits if not math.isnan(fit.held_out_r2)]
+    cells = sum(n for _, n in scored)
+    return sum(r2 * n for r2, n in scored) / cells if cells else math.nan
