@@ -14,6 +14,7 @@ from cytoripple.bench.estimators import BUILTIN, intercepts
 from cytoripple.bench.model import Fit, FittedTissue, Propagation
 from cytoripple.bench.runner import METRICS, margins
 from cytoripple.bench.scores import edge_scores, held_out_score, regulated
+from cytoripple.kernels.training import SpatialDesign
 from tests.conftest import golden_root
 
 SMALL = {"n_cells": 300, "n_tf": 14, "n_masters": 6, "n_ligands": 6, "n_receptors": 5, "n_targets": 15}
@@ -110,6 +111,15 @@ def test_bagged_ridge_is_the_mean_of_ridge_fits(arena: Arena, fits: dict[str, Fi
     plain = np.linalg.solve(x.T @ x + 10 * np.eye(x.shape[1]), x.T @ y)
     mine = coef[design.indptr[-2] : design.indptr[-1], 0][of.groups == 0]
     assert np.corrcoef(plain, mine)[0, 1] > 0.9
+
+
+@pytest.mark.skipif(not hasattr(SpatialDesign, "fit_joint"), reason="needs the joint kernel")
+def test_the_joint_estimator_shares_columns_between_types(arena: Arena) -> None:
+    fit = BUILTIN["joint"](arena.design, 0)
+    shared = (fit.coef != 0).sum(axis=1)
+    assert fit.notes["kappa"] > 0
+    assert (shared[shared > 0] > 1).mean() > 0.5
+    np.testing.assert_array_equal(BUILTIN["joint"](arena.design, 1).coef, fit.coef)
 
 
 def plain_reevaluation(

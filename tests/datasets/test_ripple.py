@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from cytoripple import datasets
+from cytoripple import datasets, io
 from cytoripple._errors import GeneMatchError, InputError, SettingsError
 
 SMALL = {"n_cells": 300, "n_tf": 14, "n_masters": 6, "n_ligands": 6, "n_receptors": 5, "n_targets": 15}
@@ -54,6 +55,14 @@ def test_a_setting_of_one_stage_leaves_the_others_as_they_are(small: datasets.Ri
     np.testing.assert_array_equal(deeper.adata.obs["held_out"], small.adata.obs["held_out"])
     assert deeper.adata.X.sum() > 5 * small.adata.X.sum()
     assert deeper.truth.perturbations == ()
+
+
+def test_it_can_be_written_and_read(small: datasets.RippleTissue, tmp_path: Path) -> None:
+    small.adata.write_h5ad(tmp_path / "tissue.h5ad")
+    read = io.read(tmp_path / "tissue.h5ad")
+    np.testing.assert_array_equal(read.layers["norm"], small.adata.layers["norm"])
+    assert read.uns["ripplebench"]["seed"] == 3
+    assert read.uns["ripplebench"]["n_cells"] == 300
 
 
 def test_marginals_are_the_published_ones_within_a_tenth(full: datasets.RippleTissue) -> None:

@@ -345,3 +345,49 @@ fn validate(m: &Mechanism, signals: &[Signal], start: ArrayView2<f64>, held: Opt
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::watch::Unwatched;
+    use ndarray::{Array1, array};
+
+    fn edges<'a>(ends: &'a Array2<i64>, weights: &'a Array2<f64>) -> Edges<'a> {
+        Edges { ends: ends.view(), weights: weights.view() }
+    }
+
+    /// Gene 0 drives gene 1 in type 1 only; solve for the change of gene 1 when gene 0 is held at `value`.
+    fn solve(value: Option<f64>) -> Result<Array2<f64>> {
+        let (types, base) = (array![0_i64, 1], array![[-0.5, 0.25], [-0.5, 0.25]]);
+        let (tf, tf_weights) = (array![[1_i64, 0]], array![[0.0, 2.0]]);
+        let (none, no_weights) = (Array2::zeros((0, 3)), Array2::zeros((0, 2)));
+        let (variation, ligands) = (Array2::zeros((2, 2)), Array1::zeros(0));
+        let mechanism = Mechanism {
+            types: types.view(),
+            base: base.view(),
+            variation: variation.view(),
+            ligand_genes: ligands.view(),
+            tf: edges(&tf, &tf_weights),
+            lr: edges(&none, &no_weights),
+            tfl: edges(&none, &no_weights),
+        };
+        let everywhere = array![true, true];
+        let held = value.map(|value| Held { gene: 0, value, cells: everywhere.view() });
+        steady_state(&mechanism, &[], Array2::ones((2, 2)).view(), held, &Unwatched)
+    }
+
+    fn logistic(u: f64) -> f64 {
+        4.0 / (1.0 + (-u).exp())
+    }
+
+    #[test]
+    fn a_chain_of_two_genes_settles_where_its_equations_say() {
+        let (free, source) = (solve(None).unwrap(), logistic(-0.5));
+        assert!((free[[0, 0]] - source).abs() < 1e-4);
+        assert!((free[[0, 1]] - logistic(0.25)).abs() < 1e-4);
+        assert!((free[[1, 1]] - logistic(0.25 + 2.0 * (hill2(source) - 0.5))).abs() < 1e-4);
+        let held = solve(Some(3.0)).unwrap();
+        assert_eq!((held[[0, 0]], held[[1, 0]]), (3.0, 3.0));
+        assert!((held[[1, 1]] - logistic(0.25 + 2.0 * (0.9 - 0.5))).abs() < 1e-12);
+    }
+}
