@@ -6,6 +6,7 @@ native call does the work without the interpreter lock.
 
 from __future__ import annotations
 
+from cytoripple.kernels.joint import ColumnNoise, JointSparseGroupLasso, joint_sparse_group_lasso
 from cytoripple.kernels.lasso import SparseGroupLasso, sparse_group_lasso
 from cytoripple.kernels.ligands import ReceivedPlan, Verification, received_ligands
 from cytoripple.kernels.neighbors import nearest_neighbors
@@ -14,6 +15,8 @@ from cytoripple.kernels.training import BatchFit, SpatialDesign
 
 __all__ = [
     "BatchFit",
+    "ColumnNoise",
+    "JointSparseGroupLasso",
     "PropagationRules",
     "ReceivedPlan",
     "RegulatoryModel",
@@ -21,6 +24,7 @@ __all__ = [
     "SpatialDesign",
     "TargetModel",
     "Verification",
+    "joint_sparse_group_lasso",
     "nearest_neighbors",
     "received_ligands",
     "sparse_group_lasso",
