@@ -14,6 +14,10 @@ __all__ = [
     "__version__",
     "check_design",
     "fit_batch",
+    "fit_joint",
+    "joint_sparse_group_lasso",
+    "joint_validation_errors",
+    "log_poisson_variance",
     "nearest_neighbors",
     "ripple_steady_state",
     "sparse_group_lasso",
@@ -83,6 +87,54 @@ def validation_errors(
     progress: Callable[[int, int], object] | None = None,
 ) -> NDArray[np.float64]:
     """Squared errors of held-out cells, targets x multipliers."""
+
+# joint
+
+def joint_sparse_group_lasso(
+    x: NDArray[np.float64],
+    y: NDArray[np.float64],
+    types: NDArray[np.int64],
+    n_types: int,
+    kappa: float,
+    l1_share: float,
+    noise: tuple[NDArray[np.float64], NDArray[np.int64]] | None,
+    tol: float,
+    max_iter: int | None,
+    *,
+    threads: int = 0,
+) -> tuple[NDArray[np.float64], NDArray[np.float64], float, float, int, bool, float]:
+    """Coefficients (types x columns), intercepts, gap, objective, sweeps, converged, lambda_max."""
+
+def fit_joint(
+    design: object,
+    batch: object,
+    kappa: float,
+    path: Sequence[float],
+    l1_share: float,
+    noise_variance: NDArray[np.float32] | None,
+    tol: float,
+    *,
+    threads: int = 0,
+    progress: Callable[[int, int], object] | None = None,
+) -> dict[str, Any]:
+    """Joint fits of all targets, by the names of `cytoripple.kernels.training.BatchFit`."""
+
+def joint_validation_errors(
+    design: object,
+    batch: object,
+    kappas: NDArray[np.float64],
+    l1_share: float,
+    tol: float,
+    *,
+    threads: int = 0,
+    progress: Callable[[int, int], object] | None = None,
+) -> NDArray[np.float64]:
+    """Squared errors of held-out cells of joint fits, targets x multipliers."""
+
+def log_poisson_variance(
+    means: NDArray[np.float64], factors: NDArray[np.float64], *, threads: int = 0
+) -> NDArray[np.float32]:
+    """Variance of ``log1p(factor * count)`` for Poisson counts of each mean, cells x genes."""
 
 # ligand
 

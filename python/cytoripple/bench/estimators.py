@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib import import_module
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,6 +12,9 @@ from cytoripple._errors import InputError
 from cytoripple.bench.design import RippleDesign
 from cytoripple.bench.model import Fit
 from cytoripple.grn.folds import spatial_folds
+from cytoripple.grn.grid import walk_grid
+from cytoripple.grn.penalty import pick
+from cytoripple.kernels.noise import counting_noise_variance
 from cytoripple.kernels.training import SpatialDesign
 
 Floats = NDArray[np.float64]
@@ -20,31 +22,38 @@ Ints = NDArray[np.int64]
 OwnEstimator: TypeAlias = Callable[[RippleDesign, str], ArrayLike]
 Estimator: TypeAlias = Callable[[RippleDesign, int], Fit]
 
-KAPPAS: Floats = np.exp2(1.0 - 0.5 * np.arange(15, dtype=np.float64))
 N_FOLDS = 5
-_FIRST, _PIECE, _BEHIND = 8, 3, 3
+N_CHOOSING = 100
 BAGS, RIDGE, FEATURE_SHARE = 20, 10.0, 0.8
 
 
 def joint(design: RippleDesign, threads: int) -> Fit:
     """Fit a sparse group lasso across types, corrected for counting noise, one multiplier for the tissue."""
-    noise = import_module("cytoripple.kernels.noise")
-    batch = (design.y, design.indptr, design.columns)
-    with_folds: Any = _spatial(design, spatial_folds(design.xy, n_folds=N_FOLDS))
-    whole: Any = _spatial(design)
-    kappa = _choose(lambda kappas: with_folds.joint_validation_errors(*batch, kappas, threads=threads))
-    variance = noise.counting_noise(design.counts, design.expression, design.types)
-    fit = whole.fit_joint(*batch, kappa=kappa, noise_variance=variance, threads=threads)
+    some, spatial = _some_targets(design), _spatial(design, spatial_folds(design.xy, n_folds=N_FOLDS))
+    kappa, _ = walk_grid(lambda k: spatial.joint_validation_errors(*some, k, threads=threads).sum(axis=0))
+    factors = np.expm1(design.expression).sum(axis=1) / design.counts.sum(axis=1)
+    variance = counting_noise_variance(design.expression, factors, design.types, threads=threads)
+    fit = _spatial(design).fit_joint(
+        design.y, design.indptr, design.columns, kappa=kappa, noise_variance=variance, threads=threads
+    )
     return Fit(fit.coef, fit.intercept, {"kappa": kappa})
 
 
 def sgl(design: RippleDesign, threads: int) -> Fit:
     """Fit a sparse group lasso per type on standardized columns, one multiplier for the tissue."""
-    batch = (design.y, design.indptr, design.columns)
-    with_folds = _spatial(design, spatial_folds(design.xy, n_folds=N_FOLDS))
-    kappa = _choose(lambda kappas: with_folds.validation_errors(*batch, kappas, threads=threads))
-    fit = _spatial(design).fit(*batch, kappa=kappa, threads=threads)
+    some, spatial = _some_targets(design), _spatial(design, spatial_folds(design.xy, n_folds=N_FOLDS))
+    kappa, _ = walk_grid(lambda k: spatial.validation_errors(*some, k, threads=threads).sum(axis=0))
+    fit = _spatial(design).fit(design.y, design.indptr, design.columns, kappa=kappa, threads=threads)
     return Fit(fit.coef, fit.intercept, {"kappa": kappa})
+
+
+def _some_targets(design: RippleDesign) -> tuple[Floats, Ints, Ints]:
+    """Targets on which the multiplier is chosen, as a training run chooses it."""
+    names = pick(design.targets, N_CHOOSING, 0)
+    chosen = [design.targets.index(name) for name in names]
+    parts = [design.columns[design.indptr[t] : design.indptr[t + 1]] for t in chosen]
+    indptr = np.concatenate([[0], np.cumsum([len(part) for part in parts])]).astype(np.int64)
+    return np.ascontiguousarray(design.y[:, chosen]), indptr, np.concatenate(parts)
 
 
 def reference(design: RippleDesign, threads: int) -> Fit:
@@ -61,19 +70,6 @@ def _spatial(design: RippleDesign, folds: Ints | None = None) -> SpatialDesign:
         design.expression, design.received, clusters=design.types, n_clusters=design.n_types,
         folds=folds, n_folds=0 if folds is None else N_FOLDS,
     )  # fmt: skip
-
-
-def _choose(errors_of: Callable[[Floats], Floats]) -> float:
-    """Multiplier with the smallest held-out error, summed over all targets.
-
-    The grid is walked downwards and left when the minimum lies three values behind: its smallest values cost
-    most.
-    """
-    errors = np.zeros(0)
-    while len(errors) < len(KAPPAS) and (len(errors) == 0 or int(errors.argmin()) >= len(errors) - _BEHIND):
-        piece = KAPPAS[len(errors) : len(errors) + (_FIRST if len(errors) == 0 else _PIECE)]
-        errors = np.concatenate([errors, errors_of(piece).sum(axis=0)])
-    return float(KAPPAS[errors.argmin()])
 
 
 def bagged_ridge(design: RippleDesign, threads: int) -> Fit:

@@ -15,6 +15,7 @@ from cytoripple._names import find_genes
 from cytoripple._progress import Progress
 from cytoripple.grn.design import column_table
 from cytoripple.grn.folds import spatial_folds
+from cytoripple.grn.grid import KAPPAS
 from cytoripple.grn.modulators import Modulators
 from cytoripple.grn.plan import Plan
 from cytoripple.kernels.ligands import received_ligands
@@ -26,7 +27,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class TargetFit:
-    """Fit of one target: rows of every array are clusters, 0 to K-1."""
+    """Fit of one target: rows of every array are clusters, 0 to K-1, but `entry` has one number per column."""
 
     modulators: Modulators
     coef: NDArray[np.float64]
@@ -39,6 +40,7 @@ class TargetFit:
     lambda_max: NDArray[np.float64]
     n_iter: NDArray[np.int64]
     converged: NDArray[np.bool_]
+    entry: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True)
@@ -109,8 +111,10 @@ class Fitter:
                 batch.y,
                 batch.indptr,
                 batch.columns,
-                kappa=kappa,
+                kappa=1.0 if kappa is None else kappa,
+                path=[] if kappa is None else KAPPAS[1.05 * kappa < KAPPAS].tolist(),
                 noise_variance=self.noise_variance,
+                tol=self.plan.settings.lasso.tol,
                 **self._joint_options(batch),
             )
             return [_of_target(joint, batch, position) for position in range(len(genes))]
@@ -276,14 +280,14 @@ def receive(plan: Plan, progress: Progress) -> tuple[NDArray[np.float64], NDArra
 def counting_noise(plan: Plan, genes: NDArray[np.int64], progress: Progress) -> NDArray[np.float32] | None:
     """Variance that counting adds to every entry of the layer, cells x genes, or None where it is unknown."""
     tissue = plan.tissue
-    if tissue.size_factors is None or plan.settings.training.estimator != "joint":
+    if tissue.size_factors is None:
         return None
     progress.update(0, 1, "noise")
-    variance: NDArray[np.float32] = counting_noise_variance(
+    variance = counting_noise_variance(
         tissue.expression,
-        genes,
-        size_factors=tissue.size_factors,
-        clusters=tissue.clusters,
+        tissue.size_factors,
+        tissue.clusters,
+        genes=genes,
         samples=tissue.samples,
         threads=plan.settings.execution.threads,
     )
@@ -317,4 +321,5 @@ def _of_target(fit: BatchFit, batch: _Batch, position: int) -> TargetFit:
         lambda_max=fit.lambda_max[position],
         n_iter=fit.n_iter[position],
         converged=fit.converged[position],
+        entry=None if fit.entry is None else fit.entry[rows],
     )

@@ -8,6 +8,7 @@ use super::data_space::DataState;
 use super::gap::{StopRule, certificate, dual_norm};
 use super::gram::GramState;
 use super::groups::{Block, Penalty};
+use super::joint::JointState;
 use super::newton::{Reached, newton};
 use super::prox::{soft, soft_norm};
 use super::quadratic::Quadratic;
@@ -129,6 +130,24 @@ widest! {
     }
 }
 
+widest! {
+    fn run_joint(state: &mut JointState<'_>, run: &mut Descent<'_>) {
+        descend::<FMA, _>(state, run);
+    }
+}
+
+/// Minimize jointly over types from the start in `w`, which becomes the solution.
+pub(crate) fn descend_joint(
+    state: &mut JointState<'_>,
+    penalty: &Penalty,
+    w: &mut [f64],
+    control: Control,
+) -> Outcome {
+    let mut run = Descent::new(penalty, w, control);
+    run_joint(state, &mut run);
+    run.finish()
+}
+
 /// Minimize in Gram space from the start in `w`, which becomes the solution.
 pub(crate) fn descend_gram(
     state: &mut GramState<'_>,
@@ -205,6 +224,14 @@ fn settle<const FMA: bool, Q: Quadratic>(quadratic: &mut Q, run: &mut Descent<'_
         let mut first = 0;
         for block in &run.penalty.blocks {
             let last = first + support[first..].partition_point(|&j| j < block.end);
+            if last == first {
+                continue;
+            }
+            if let Some(change) = quadratic.minimize_block::<FMA>(block, run.penalty.l1, run.w) {
+                moved = moved.max(change);
+                first = last;
+                continue;
+            }
             let change = coordinates::<FMA, Q>(
                 quadratic,
                 block,
@@ -243,6 +270,9 @@ fn visit_block<const FMA: bool, Q: Quadratic>(
     w: &mut [f64],
     z: &mut [f64],
 ) -> f64 {
+    if let Some(moved) = quadratic.minimize_block::<FMA>(block, l1, w) {
+        return moved;
+    }
     let mut moved = 0.0f64;
     if block.weight > 0.0 {
         let range = block.start..block.end;
