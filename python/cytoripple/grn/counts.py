@@ -87,12 +87,12 @@ def size_factors(adata: AnnData, layer: str, values: Matrix) -> tuple[NDArray[np
 
 def _factors(counts: Any, values: Matrix) -> NDArray[np.float64] | None:
     factors = np.ones(values.shape[0])
-    if sparse.issparse(counts):
-        counts = sparse.csr_matrix(counts)
+    if not isinstance(counts, np.ndarray):
+        counts = counts.tocsr()
     for first in range(0, values.shape[0], _ROWS):
         rows = slice(first, first + _ROWS)
-        raw = sparse.csr_matrix(counts[rows], dtype=np.float64)
-        linear = sparse.csr_matrix(values[rows])
+        raw: Any = sparse.csr_matrix(counts[rows]).astype(np.float64)
+        linear: Any = sparse.csr_matrix(values[rows])
         for matrix in (raw, linear):
             matrix.eliminate_zeros()
             matrix.sort_indices()

@@ -63,3 +63,16 @@ def resolve_estimator(settings: Settings) -> Settings:
     ):
         overrides[key] = defaults[estimator] if given is None else given
     return settings.with_overrides(overrides, where="the settings of the training")
+
+
+def set_value(value: float | None) -> float:
+    """Value of a setting that `resolve_estimator` gives one.
+
+    Raises
+    ------
+    SettingsError
+        It has none.
+    """
+    if value is None:
+        raise SettingsError("a setting has no value: pass the settings through resolve_estimator first")
+    return value

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from cytoripple._names import find_genes
 from cytoripple._progress import Progress
 from cytoripple.grn.design import column_table
+from cytoripple.grn.estimator import set_value
 from cytoripple.grn.folds import spatial_folds
 from cytoripple.grn.grid import KAPPAS
 from cytoripple.grn.modulators import Modulators
@@ -27,7 +28,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class TargetFit:
-    """Fit of one target: rows of every array are clusters, 0 to K-1, but `entry` has one number per column."""
+    """Fit of one target: rows of every array are clusters, 0 to K-1; `entry` has a number per column."""
 
     modulators: Modulators
     coef: NDArray[np.float64]
@@ -114,7 +115,7 @@ class Fitter:
                 kappa=1.0 if kappa is None else kappa,
                 path=[] if kappa is None else KAPPAS[1.05 * kappa < KAPPAS].tolist(),
                 noise_variance=self.noise_variance,
-                tol=self.plan.settings.lasso.tol,
+                tol=set_value(self.plan.settings.lasso.tol),
                 **self._joint_options(batch),
             )
             return [_of_target(joint, batch, position) for position in range(len(genes))]
@@ -127,10 +128,10 @@ class Fitter:
             group_reg=given[0] if given else None,
             l1_reg=given[1] if given else None,
             kappa=kappa,
-            l1_share=lasso.l1_share,
+            l1_share=set_value(lasso.l1_share),
             scale_reg=lasso.scale_reg,
             solver=lasso.solver,
-            tol=lasso.tol,
+            tol=set_value(lasso.tol),
             column_mask=batch.mask,
             threads=self.plan.settings.execution.threads,
             **options,
@@ -151,7 +152,7 @@ class Fitter:
             batch.indptr,
             batch.columns,
             kappas,
-            l1_share=lasso.l1_share,
+            l1_share=set_value(lasso.l1_share),
             column_mask=batch.mask,
             threads=self.plan.settings.execution.threads,
         )
@@ -160,7 +161,7 @@ class Fitter:
     def _joint_options(self, batch: _Batch) -> dict[str, Any]:
         settings = self.plan.settings
         return {
-            "l1_share": settings.lasso.l1_share,
+            "l1_share": set_value(settings.lasso.l1_share),
             "column_mask": batch.mask,
             "threads": settings.execution.threads,
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -144,6 +145,5 @@ def _fill(
         block = dense(by_gene[:, genes[start : start + width]]).astype(np.float64)
         means = np.expm1(np.asarray(weights @ block)) / factors[:, None]
         means = np.ascontiguousarray(means)
-        out[cells, start : start + width] = raising(
-            lambda means=means: _core.log_poisson_variance(means, factors, threads=thread_count(threads))
-        )
+        variance = partial(_core.log_poisson_variance, means, factors, threads=thread_count(threads))
+        out[cells, start : start + width] = raising(variance)
