@@ -10,6 +10,7 @@ use super::gram::GramState;
 use super::groups::{Block, Penalty};
 use super::newton::{Reached, newton};
 use super::prox::{soft, soft_norm};
+use super::proximal::proximal;
 use super::quadratic::Quadratic;
 use super::{Control, Outcome};
 use crate::widest;
@@ -19,6 +20,9 @@ const PATIENCE: usize = 6;
 
 /// Runs of Newton steps kept short, because the support is still changing; later ones go on for longer.
 const EASY: usize = 4;
+
+/// Full sweeps, of which each has sweeps over the support after it, before proximal steps take over.
+const CRAWLING: usize = 20;
 
 /// Ratio of neighboring penalties on the way to a small one.
 const FALL: f64 = 0.2;
@@ -39,6 +43,7 @@ pub(crate) struct Descent<'a> {
     control: Control,
     n_iter: usize,
     newton_runs: usize,
+    looks: usize,
     primal: f64,
     stage: Stage,
     outcome: Option<Outcome>,
@@ -59,6 +64,7 @@ impl<'a> Descent<'a> {
             control,
             n_iter: 0,
             newton_runs: 0,
+            looks: 0,
             primal: 0.0,
             stage: Stage::Solving,
             outcome: None,
@@ -88,6 +94,7 @@ impl<'a> Descent<'a> {
             found = certificate(quadratic, self.penalty, self.w, &mut self.scratch);
         }
         self.primal = found.primal;
+        self.looks += 1;
         let rule = found.rule(self.control.tol, null);
         let room = self.n_iter < self.control.max_iter;
         if let (Some(rule), true) = (rule, self.control.polish && room) {
@@ -99,6 +106,12 @@ impl<'a> Descent<'a> {
             Some(rule) => self.end(quadratic, rule),
             None if stationary => self.end(quadratic, StopRule::Stationary),
             None if !room => self.end(quadratic, StopRule::MaxIter),
+            None if self.looks >= CRAWLING => {
+                self.looks = 0;
+                let left = Control { max_iter: self.control.max_iter - self.n_iter, ..self.control };
+                self.n_iter += proximal(quadratic, self.penalty, self.w, left);
+                Some(false)
+            }
             None => Some(true),
         }
     }
