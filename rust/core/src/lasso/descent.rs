@@ -93,9 +93,15 @@ impl<'a> Descent<'a> {
             quadratic.place(self.w);
             found = certificate(quadratic, self.penalty, self.w, &mut self.scratch);
         }
-        self.primal = found.primal;
+        let mut rule = found.rule(self.control.tol, null);
         self.looks += 1;
-        let rule = found.rule(self.control.tol, null);
+        if rule.is_none() && !stationary && self.looks % CRAWLING == 0 && self.n_iter < self.control.max_iter {
+            let left = Control { max_iter: self.control.max_iter - self.n_iter, ..self.control };
+            self.n_iter += proximal(quadratic, self.penalty, self.w, left);
+            found = certificate(quadratic, self.penalty, self.w, &mut self.scratch);
+            rule = found.rule(self.control.tol, null);
+        }
+        self.primal = found.primal;
         let room = self.n_iter < self.control.max_iter;
         if let (Some(rule), true) = (rule, self.control.polish && room) {
             let reached = newton(quadratic, self.penalty, self.w, 6);
@@ -106,12 +112,6 @@ impl<'a> Descent<'a> {
             Some(rule) => self.end(quadratic, rule),
             None if stationary => self.end(quadratic, StopRule::Stationary),
             None if !room => self.end(quadratic, StopRule::MaxIter),
-            None if self.looks >= CRAWLING => {
-                self.looks = 0;
-                let left = Control { max_iter: self.control.max_iter - self.n_iter, ..self.control };
-                self.n_iter += proximal(quadratic, self.penalty, self.w, left);
-                Some(false)
-            }
             None => Some(true),
         }
     }

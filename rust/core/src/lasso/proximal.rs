@@ -28,7 +28,8 @@ const IDLE: usize = 3;
 
 /// Improve `w` until the gap is within the tolerance or rounding is reached; the objective never rises.
 ///
-/// Returns the number of Newton steps, at most `control.max_iter`. `quadratic` ends placed at `w`.
+/// Returns the number of Newton steps, at most `control.max_iter`, and whether the gap is within the tolerance.
+/// `quadratic` ends placed at `w`.
 pub(crate) fn proximal<Q: Quadratic>(
     quadratic: &mut Q,
     penalty: &Penalty,
@@ -136,6 +137,7 @@ impl Run<'_> {
     fn solve<Q: Quadratic>(&mut self, quadratic: &mut Q, dual: &Dual<'_>) -> (Vec<f64>, bool) {
         let null = quadratic.null();
         let mut here = dual.point(quadratic, dual.anchor.to_vec());
+        let mut last = f64::INFINITY;
         for _ in 0..INNER {
             if self.record(&here, null) {
                 return (here.u, true);
@@ -150,9 +152,12 @@ impl Run<'_> {
             let moved: f64 = (here.u.iter().zip(dual.anchor).zip(dual.reach))
                 .map(|((u, w), r)| (u - w) * (u - w) / r)
                 .sum();
-            if error <= 1e-4 * moved || error <= 1e-28 * null {
+            // Rounding shows in an error that no longer falls as that of Newton's method does.
+            let rounding = error <= 1e-16 * null && error > 0.1 * last;
+            if error <= 1e-4 * moved || error <= 1e-28 * null || rounding {
                 break;
             }
+            last = error;
             let Some(target) = newton_point(quadratic, self.penalty, &here, &apart, dual.reach) else { break };
             self.steps += 1;
             let Some(next) = search(quadratic, dual, &here, target, &apart) else { break };
