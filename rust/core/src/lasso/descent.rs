@@ -11,6 +11,7 @@ use super::groups::{Block, Penalty};
 use super::joint::JointState;
 use super::newton::{Reached, newton};
 use super::prox::{soft, soft_norm};
+use super::proximal::proximal;
 use super::quadratic::Quadratic;
 use super::{Control, Outcome};
 use crate::widest;
@@ -20,6 +21,9 @@ const PATIENCE: usize = 6;
 
 /// Runs of Newton steps kept short, because the support is still changing; later ones go on for longer.
 const EASY: usize = 4;
+
+/// Full sweeps, of which each has sweeps over the support after it, before proximal steps take over.
+const CRAWLING: usize = 20;
 
 /// Ratio of neighboring penalties on the way to a small one.
 const FALL: f64 = 0.2;
@@ -40,6 +44,7 @@ pub(crate) struct Descent<'a> {
     control: Control,
     n_iter: usize,
     newton_runs: usize,
+    looks: usize,
     primal: f64,
     stage: Stage,
     outcome: Option<Outcome>,
@@ -60,6 +65,7 @@ impl<'a> Descent<'a> {
             control,
             n_iter: 0,
             newton_runs: 0,
+            looks: 0,
             primal: 0.0,
             stage: Stage::Solving,
             outcome: None,
@@ -88,8 +94,15 @@ impl<'a> Descent<'a> {
             quadratic.place(self.w);
             found = certificate(quadratic, self.penalty, self.w, &mut self.scratch);
         }
+        let mut rule = found.rule(self.control.tol, null);
+        self.looks += 1;
+        if rule.is_none() && !stationary && self.looks % CRAWLING == 0 && self.n_iter < self.control.max_iter {
+            let left = Control { max_iter: self.control.max_iter - self.n_iter, ..self.control };
+            self.n_iter += proximal(quadratic, self.penalty, self.w, left);
+            found = certificate(quadratic, self.penalty, self.w, &mut self.scratch);
+            rule = found.rule(self.control.tol, null);
+        }
         self.primal = found.primal;
-        let rule = found.rule(self.control.tol, null);
         let room = self.n_iter < self.control.max_iter;
         if let (Some(rule), true) = (rule, self.control.polish && room) {
             let reached = newton(quadratic, self.penalty, self.w, 6);

@@ -22,6 +22,7 @@ pub mod newton;
 mod path;
 pub mod plan;
 pub mod prox;
+mod proximal;
 pub mod quadratic;
 pub mod regularization;
 pub mod single;
