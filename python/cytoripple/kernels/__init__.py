@@ -10,6 +10,7 @@ from cytoripple.kernels.joint import ColumnNoise, JointSparseGroupLasso, joint_s
 from cytoripple.kernels.lasso import SparseGroupLasso, sparse_group_lasso
 from cytoripple.kernels.ligands import ReceivedPlan, Verification, received_ligands
 from cytoripple.kernels.neighbors import nearest_neighbors
+from cytoripple.kernels.noise import counting_noise_variance
 from cytoripple.kernels.perturb import PropagationRules, RegulatoryModel, TargetModel
 from cytoripple.kernels.training import BatchFit, SpatialDesign
 
@@ -24,6 +25,7 @@ __all__ = [
     "SpatialDesign",
     "TargetModel",
     "Verification",
+    "counting_noise_variance",
     "joint_sparse_group_lasso",
     "nearest_neighbors",
     "received_ligands",
