@@ -76,86 +76,132 @@ pub fn raise(a: &mut [f64], b: &[f64], floor: f64) -> f64 {
 widest! {
     /// Reduce `a` to the diagonal `d` and the entries `e[i]` between `i` and `i + 1`; `basis` holds in its
     /// rows the transposed basis, `a = basis^T T basis`.
+    ///
+    /// Vectors start at a whole register, with zeros before their first entry. The update of a row by one
+    /// reflection and its product with the next one are done in the same pass.
     fn tridiagonal(a: &mut [f64], n: usize, stride: usize, d: &mut [f64], e: &mut [f64], basis: &mut [f64]) {
-        let mut reflectors: Vec<(usize, f64, Vec<f64>)> = Vec::with_capacity(n);
-        let mut product = vec![0.0; stride];
+        let mut factors = vec![0.0; n];
+        let mut v = vec![0.0; stride];
+        let mut p = vec![0.0; stride];
+        let mut reflectors = vec![0.0; n * stride];
+        let (mut before_v, mut before_p) = (vec![0.0; stride], vec![0.0; stride]);
         for k in 0..n {
+            let here = k / LANES * LANES;
+            subtract_pair::<FMA>(a, k, stride, here, &before_v, &before_p);
             d[k] = a[k * stride + k];
             if k + 1 == n {
                 break;
             }
-            // Vectors start at a whole register, with zeros before the first entry.
             let from = (k + 1) / LANES * LANES;
-            let mut v = a[k * stride + from..(k + 1) * stride].to_vec();
-            v[..k + 1 - from].fill(0.0);
-            let head = k + 1 - from;
-            let tail: f64 = dot::<FMA>(&v[head + 1..], &v[head + 1..]);
+            v.fill(0.0);
+            v[k + 1..n].copy_from_slice(&a[k * stride + k + 1..k * stride + n]);
+            let tail: f64 = v[k + 2..n].iter().map(|v| v * v).sum();
+            let head = v[k + 1];
             if tail == 0.0 {
-                e[k] = v[head];
-                continue;
+                e[k] = head;
+                v.fill(0.0);
+            } else {
+                let norm = fma::<FMA>(head, head, tail).sqrt();
+                e[k] = if head > 0.0 { -norm } else { norm };
+                v[k + 1] -= e[k];
+                factors[k] = 2.0 / fma::<FMA>(v[k + 1], v[k + 1], tail);
             }
-            let norm = fma::<FMA>(v[head], v[head], tail).sqrt();
-            let alpha = if v[head] > 0.0 { -norm } else { norm };
-            e[k] = alpha;
-            v[head] -= alpha;
-            let beta = 2.0 / fma::<FMA>(v[head], v[head], tail);
-            let p = &mut product[..v.len()];
             p.fill(0.0);
             for i in k + 1..n {
-                p[i - from] = beta * dot::<FMA>(&a[i * stride + from..(i + 1) * stride], &v);
+                subtract_pair::<FMA>(a, i, stride, from, &before_v, &before_p);
+                p[i] = factors[k] * registers_dot::<FMA>(&a[i * stride + from..(i + 1) * stride], &v[from..]);
             }
-            let half = 0.5 * beta * dot::<FMA>(p, &v);
-            axpy::<FMA>(p, -half, &v);
-            for i in k + 1..n {
-                let (x, y) = (v[i - from], p[i - from]);
-                let row = &mut a[i * stride + from..(i + 1) * stride];
-                for ((row, p), v) in row.iter_mut().zip(p.iter()).zip(&v) {
-                    *row = fma::<FMA>(-x, *p, fma::<FMA>(-y, *v, *row));
-                }
-            }
-            reflectors.push((from, beta, v));
+            let half = 0.5 * factors[k] * registers_dot::<FMA>(&p[from..], &v[from..]);
+            axpy::<FMA>(&mut p, -half, &v);
+            reflectors[k * stride..(k + 1) * stride].copy_from_slice(&v);
+            std::mem::swap(&mut before_v, &mut v);
+            std::mem::swap(&mut before_p, &mut p);
         }
         basis.fill(0.0);
-        (0..n).for_each(|i| basis[i * stride + i] = 1.0);
+        for i in 0..n {
+            basis[i * stride + i] = 1.0;
+        }
         // basis = (H_0 H_1 ...)^T: rows times the reflections, the last one first.
-        for (from, beta, v) in reflectors.iter().rev() {
-            for i in *from..n {
+        for k in (0..n.saturating_sub(1)).rev() {
+            let from = (k + 1) / LANES * LANES;
+            let v = &reflectors[k * stride + from..(k + 1) * stride];
+            for i in k + 1..n {
                 let row = &mut basis[i * stride + from..(i + 1) * stride];
-                let by = beta * dot::<FMA>(row, v);
+                let by = factors[k] * registers_dot::<FMA>(row, v);
                 axpy::<FMA>(row, -by, v);
             }
         }
     }
 }
 
+/// Subtract `v_i p + p_i v` from row `i`, from the column `from` on.
+#[inline(always)]
+fn subtract_pair<const FMA: bool>(a: &mut [f64], i: usize, stride: usize, from: usize, v: &[f64], p: &[f64]) {
+    let (x, y) = (-v[i], -p[i]);
+    let row = &mut a[i * stride + from..(i + 1) * stride];
+    for ((row, p), v) in row.iter_mut().zip(&p[from..]).zip(&v[from..]) {
+        *row = fma::<FMA>(x, *p, fma::<FMA>(y, *v, *row));
+    }
+}
+
+/// Sum of products of whole registers.
+#[inline(always)]
+fn registers_dot<const FMA: bool>(a: &[f64], b: &[f64]) -> f64 {
+    let (a, b) = (a.as_chunks::<LANES>().0, b.as_chunks::<LANES>().0);
+    let (mut even, mut odd) = ([0.0; LANES], [0.0; LANES]);
+    let (a_pairs, a_last) = a.as_chunks::<2>();
+    let (b_pairs, b_last) = b.as_chunks::<2>();
+    for (a, b) in a_pairs.iter().zip(b_pairs) {
+        for i in 0..LANES {
+            even[i] = fma::<FMA>(a[0][i], b[0][i], even[i]);
+            odd[i] = fma::<FMA>(a[1][i], b[1][i], odd[i]);
+        }
+    }
+    for (a, b) in a_last.iter().zip(b_last) {
+        for i in 0..LANES {
+            even[i] = fma::<FMA>(a[i], b[i], even[i]);
+        }
+    }
+    let mut sum = 0.0;
+    for i in 0..LANES {
+        sum += even[i] + odd[i];
+    }
+    sum
+}
+
 widest! {
     /// Diagonalize the tridiagonal matrix with diagonal `d` and neighbors `e`, turning the rows of `basis`.
     fn iterate(d: &mut [f64], e: &mut [f64], basis: &mut [f64], stride: usize) {
         let n = d.len();
+        let mut turns = Vec::with_capacity(n);
         for l in 0..n {
             for _ in 0..STEPS {
-                let small = |m: &usize| e[*m].abs() <= f64::EPSILON * (d[*m].abs() + d[*m + 1].abs());
-                let m = (l..n - 1).find(small).unwrap_or(n - 1);
+                let mut m = l;
+                while m + 1 < n && e[m].abs() > f64::EPSILON * (d[m].abs() + d[m + 1].abs()) {
+                    m += 1;
+                }
                 if m == l {
                     break;
                 }
-                step(d, e, l, m, |i, sine, cosine| {
-                    let (upper, lower) = basis.split_at_mut((i + 1) * stride);
-                    let upper = &mut upper[i * stride..];
-                    for (a, b) in upper.iter_mut().zip(&mut lower[..stride]) {
+                turns.clear();
+                step(d, e, l, m, &mut turns);
+                for (k, &(sine, cosine)) in turns.iter().enumerate() {
+                    let i = m - 1 - k;
+                    let (upper, lower) = basis[i * stride..(i + 2) * stride].split_at_mut(stride);
+                    for (a, b) in upper.iter_mut().zip(lower) {
                         let (x, y) = (*a, *b);
                         *b = fma::<FMA>(sine, x, cosine * y);
                         *a = fma::<FMA>(cosine, x, -sine * y);
                     }
-                });
+                }
             }
         }
     }
 }
 
-/// One implicit QL step with Wilkinson's shift on the rows `l..=m`; `turn(i, sine, cosine)` is told the rotations.
-#[inline(always)]
-fn step(d: &mut [f64], e: &mut [f64], l: usize, m: usize, mut turn: impl FnMut(usize, f64, f64)) {
+/// One implicit QL step with Wilkinson's shift on the rows `l..=m`; collects sine and cosine of the rotations of
+/// the rows `i` and `i + 1`, from `i = m - 1` down.
+fn step(d: &mut [f64], e: &mut [f64], l: usize, m: usize, turns: &mut Vec<(f64, f64)>) {
     let half = (d[l + 1] - d[l]) / (2.0 * e[l]);
     let root = half.hypot(1.0);
     let mut g = d[m] - d[l] + e[l] / (half + root.copysign(half));
@@ -169,14 +215,15 @@ fn step(d: &mut [f64], e: &mut [f64], l: usize, m: usize, mut turn: impl FnMut(u
             e[m] = 0.0;
             return;
         }
-        sine = f / r;
-        cosine = g / r;
+        let by = 1.0 / r;
+        sine = f * by;
+        cosine = g * by;
         g = d[i + 1] - p;
         let s = (d[i] - g) * sine + 2.0 * cosine * b;
         p = sine * s;
         d[i + 1] = g + p;
         g = cosine * s - b;
-        turn(i, sine, cosine);
+        turns.push((sine, cosine));
     }
     d[l] -= p;
     e[l] = g;
