@@ -2,8 +2,8 @@
 
 Run ``OPENBLAS_NUM_THREADS=1 python benches/python/test_lasso.py`` for the table, or pytest for a small
 accuracy-checked version. Times are CPU seconds per target, fastest of some rounds; ours include the share of
-the Gram matrix. Every row names the largest relative excess of both objectives over the optimum, and for ours the
-certified gap. Peers are measured when they are installed: skglm 0.5, group-lasso 1.5.0, adelie 1.1.52.
+the Gram matrix. Every row names the largest relative excess of both objectives over the optimum, and for
+ours the certified gap. Peers are measured when they are installed: skglm 0.5, group-lasso 1.5.0, adelie 1.1.52.
 """
 
 from __future__ import annotations
@@ -50,9 +50,11 @@ class Problem:
 
     @property
     def groups(self) -> NDArray[np.int64]:
+        """Group of each column."""
         return np.arange(self.x.shape[1]) * 3 // self.x.shape[1]
 
     def objective(self, target: int, w: Array) -> float:
+        """Objective of one target at the coefficients `w`."""
         residual = self.y[:, target] - self.x @ w
         sizes = np.bincount(self.groups)
         norms = np.sqrt(np.bincount(self.groups, w * w))
@@ -90,6 +92,7 @@ class Ours:
         self.indptr = np.arange(self.targets + 1) * p
 
     def __call__(self, **settings: Any) -> Any:
+        """Fit all targets."""
         penalty = {"group_reg": self.given.group_reg, "l1_reg": self.given.l1_reg}
         return self.design.fit(self.given.y, self.indptr, self.columns, threads=1, **penalty, **settings)
 
