@@ -25,6 +25,9 @@ const EASY: usize = 4;
 /// Full sweeps, of which each has sweeps over the support after it, before proximal steps take over.
 const CRAWLING: usize = 20;
 
+/// Runs of proximal steps that do not halve the gap before a tiny one is taken for the rounding level.
+const FUTILE: usize = 3;
+
 /// Ratio of neighboring penalties on the way to a small one.
 const FALL: f64 = 0.2;
 
@@ -45,6 +48,7 @@ pub(crate) struct Descent<'a> {
     n_iter: usize,
     newton_runs: usize,
     looks: usize,
+    futile: usize,
     primal: f64,
     stage: Stage,
     outcome: Option<Outcome>,
@@ -66,6 +70,7 @@ impl<'a> Descent<'a> {
             n_iter: 0,
             newton_runs: 0,
             looks: 0,
+            futile: 0,
             primal: 0.0,
             stage: Stage::Solving,
             outcome: None,
@@ -88,7 +93,7 @@ impl<'a> Descent<'a> {
             return Some(false);
         }
         let mut found = certificate(quadratic, self.penalty, self.w, &mut self.scratch);
-        let stationary = moved <= 1e-31 * null;
+        let mut stationary = moved <= 1e-31 * null;
         if found.rule(self.control.tol, null).is_some() || stationary || self.n_iter >= self.control.max_iter
         {
             quadratic.place(self.w);
@@ -96,11 +101,18 @@ impl<'a> Descent<'a> {
         }
         let mut rule = found.rule(self.control.tol, null);
         self.looks += 1;
-        if rule.is_none() && !stationary && self.looks % CRAWLING == 0 && self.n_iter < self.control.max_iter {
+        if rule.is_none()
+            && !stationary
+            && self.looks.is_multiple_of(CRAWLING)
+            && self.n_iter < self.control.max_iter
+        {
             let left = Control { max_iter: self.control.max_iter - self.n_iter, ..self.control };
             self.n_iter += proximal(quadratic, self.penalty, self.w, left);
+            let before = found;
             found = certificate(quadratic, self.penalty, self.w, &mut self.scratch);
             rule = found.rule(self.control.tol, null);
+            self.futile = if found.gap < 0.5 * before.gap { 0 } else { self.futile + 1 };
+            stationary = self.futile >= FUTILE && found.gap <= 1e-11 * null;
         }
         self.primal = found.primal;
         let room = self.n_iter < self.control.max_iter;

@@ -15,21 +15,19 @@ use super::newton::Local;
 use super::prox::{prox_block, soft};
 use super::quadratic::{Quadratic, dot};
 
-/// Reach of the first step in units of the inverse curvature of a column, its growth, and its largest value.
+/// Reach of the first step in units of the inverse curvature of a column, and its growth.
 const REACH: f64 = 1e2;
 const GROWTH: f64 = 10.0;
-const LARGEST_REACH: f64 = 1e9;
+
+/// Number of proximal steps; after the last one the reach times the rounding of the gradient is all that moves.
+const STEPS: i32 = 8;
 
 /// Most Newton steps within one proximal step.
 const INNER: usize = 40;
 
-/// Outer steps without a lower objective or gap after which rounding is all that is left.
-const IDLE: usize = 3;
-
 /// Improve `w` until the gap is within the tolerance or rounding is reached; the objective never rises.
 ///
-/// Returns the number of Newton steps, at most `control.max_iter`, and whether the gap is within the tolerance.
-/// `quadratic` ends placed at `w`.
+/// Returns the number of Newton steps, at most `control.max_iter`. `quadratic` ends placed at `w`.
 pub(crate) fn proximal<Q: Quadratic>(
     quadratic: &mut Q,
     penalty: &Penalty,
@@ -37,22 +35,15 @@ pub(crate) fn proximal<Q: Quadratic>(
     control: Control,
 ) -> usize {
     let scale = curvatures(quadratic.diagonal(), penalty);
-    let mut run = Run { penalty, control, best: w.to_vec(), primal: f64::INFINITY, gap: f64::INFINITY, steps: 0 };
+    let mut run = Run::new(penalty, control, w);
     let mut anchor = w.to_vec();
-    let mut factor = REACH;
-    let mut idle = 0;
-    while idle < IDLE && run.steps < control.max_iter {
-        let reach: Vec<f64> = scale.iter().map(|d| factor / d).collect();
-        let before = (run.primal, run.gap);
-        let dual = Dual { penalty, anchor: &anchor, reach: &reach };
-        let (next, done) = run.solve(quadratic, &dual);
-        if done {
+    for power in 0..STEPS {
+        let reach: Vec<f64> = scale.iter().map(|d| REACH * GROWTH.powi(power) / d).collect();
+        let (next, done) = run.solve(quadratic, &Dual { penalty, anchor: &anchor, reach: &reach });
+        if done || run.steps >= control.max_iter {
             break;
         }
-        let better = run.primal < before.0 * (1.0 - 1e-15) || run.gap < 0.5 * before.1;
-        idle = if better { 0 } else { idle + 1 };
         anchor = next;
-        factor = (factor * GROWTH).min(LARGEST_REACH);
     }
     w.copy_from_slice(&run.best);
     quadratic.place(w);
@@ -120,16 +111,22 @@ struct Run<'a> {
     steps: usize,
 }
 
-impl Run<'_> {
+impl<'a> Run<'a> {
+    fn new(penalty: &'a Penalty, control: Control, w: &[f64]) -> Self {
+        let (primal, gap) = (f64::INFINITY, f64::INFINITY);
+        Self { penalty, control, best: w.to_vec(), primal, gap, steps: 0 }
+    }
+
     /// Remember `point` if it is the best; true when its gap is within the tolerance.
     fn record(&mut self, point: &Point, null: f64) -> bool {
         let found = certificate_from(&point.descent, point.moments, self.penalty, &point.u);
         let done = found.rule(self.control.tol, null).is_some();
-        if done || found.primal < self.primal {
+        let level = 1e-15 * null;
+        let lower = found.primal < self.primal - level;
+        if done || lower || (found.primal <= self.primal + level && found.gap < self.gap) {
             self.best.copy_from_slice(&point.u);
-            self.primal = found.primal;
+            (self.primal, self.gap) = (found.primal, found.gap);
         }
-        self.gap = self.gap.min(found.gap);
         done
     }
 
@@ -147,18 +144,19 @@ impl Run<'_> {
             quadratic.descent(&mut ahead);
             let apart: Vec<f64> = here.descent.iter().zip(&ahead).map(|(a, b)| b - a).collect();
             // ||X (image - u)||^2 / n, the squared length of the dual gradient.
-            let error: f64 =
-                here.image.iter().zip(&here.u).zip(&apart).map(|((p, u), d)| (u - p) * d).sum();
+            let error: f64 = here.image.iter().zip(&here.u).zip(&apart).map(|((p, u), d)| (u - p) * d).sum();
             let moved: f64 = (here.u.iter().zip(dual.anchor).zip(dual.reach))
                 .map(|((u, w), r)| (u - w) * (u - w) / r)
                 .sum();
-            // Rounding shows in an error that no longer falls as that of Newton's method does.
-            let rounding = error <= 1e-16 * null && error > 0.1 * last;
+            // Rounding shows in an error that no longer falls as that of Newton's method does, or explodes.
+            let rounding = (error <= 1e-16 * null && error > 0.1 * last) || error > 1e2 * last;
             if error <= 1e-4 * moved || error <= 1e-28 * null || rounding {
                 break;
             }
             last = error;
-            let Some(target) = newton_point(quadratic, self.penalty, &here, &apart, dual.reach) else { break };
+            let Some(target) = newton_point(quadratic, self.penalty, &here, &apart, dual.reach) else {
+                break;
+            };
             self.steps += 1;
             let Some(next) = search(quadratic, dual, &here, target, &apart) else { break };
             here = next;
