@@ -3,7 +3,8 @@
 Run ``OPENBLAS_NUM_THREADS=1 python benches/python/test_lasso.py`` for the table, or pytest for a small
 accuracy-checked version. Times are CPU seconds per target, fastest of some rounds; ours include the share of
 the Gram matrix. Every row names the largest relative excess of both objectives over the optimum, and for
-ours the certified gap. Peers are measured when they are installed: skglm 0.5, group-lasso 1.5.0, adelie 1.1.52.
+ours the certified gap. Peers are measured when they are installed: skglm 0.5, group-lasso 1.5.0 and
+adelie 1.1.52.
 """
 
 from __future__ import annotations
