@@ -52,7 +52,8 @@ def test_no_point_found_by_the_oracle_is_better(
     assert fit.objective == pytest.approx(value(x, y, groups, fit, penalty), rel=1e-10, abs=1e-12)
     assert fit.converged
     assert fit.objective <= other * (1 + 1e-9) + 1e-12
-    assert fit.objective - fit.gap <= other * (1 + 1e-12)
+    rounding = np.finfo(float).eps ** 2 * float(y @ y)  # an exact fit leaves the square of a rounding
+    assert fit.objective - fit.gap <= other * (1 + 1e-12) + rounding
 
 
 @settings(max_examples=30, deadline=None)
