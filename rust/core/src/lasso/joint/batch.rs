@@ -1,6 +1,6 @@
 //! All targets of a batch, each in all types together.
 
-use super::problem::{JointFitted, fit_joint_source, joint_path_errors};
+use super::fit::{JointFitted, fit_joint_source, joint_path_errors};
 use crate::error::{Error, Result};
 use crate::lasso::Settings;
 use crate::lasso::batch::BatchFit;
