@@ -192,12 +192,12 @@ def test_a_signal_that_hardly_reaches_the_training_cells_is_harmless(case: Case)
     """A column that is next to nothing but for one fold must not get a coefficient without limit."""
     assert case.folds is not None
     reached = case.folds == 2
-    case.received[:, 0] = np.where(reached, case.received[:, 0], 1e-7 * case.received[:, 0] ** 8)
+    case.received[:, 0] = np.where(reached, case.received[:, 0], 1e-4 * case.received[:, 0])
     y, indptr, columns = case.batch
     fit = case.design().fit_joint(y, indptr, columns, kappa=KAPPA)
     assert fit.held_out_r2[:, :2].min() > -1
-    errors = case.design().joint_validation_errors(y, indptr, columns, [1.0, 0.1, 0.01])
-    assert errors.max() < 3 * errors.min()
+    errors = case.design().joint_validation_errors(y, indptr, columns, [1.0, KAPPA])
+    assert (errors.max(axis=1) < 10 * errors.min(axis=1)).all()
 
 
 def test_targets_without_columns_get_intercepts(case: Case) -> None:
