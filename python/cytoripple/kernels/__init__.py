@@ -6,6 +6,7 @@ native call does the work without the interpreter lock.
 
 from __future__ import annotations
 
+from cytoripple.kernels.deconvolution import deconvolve
 from cytoripple.kernels.lasso import SparseGroupLasso, sparse_group_lasso
 from cytoripple.kernels.ligands import ReceivedPlan, Verification, received_ligands
 from cytoripple.kernels.neighbors import nearest_neighbors
@@ -21,6 +22,7 @@ __all__ = [
     "SpatialDesign",
     "TargetModel",
     "Verification",
+    "deconvolve",
     "nearest_neighbors",
     "received_ligands",
     "sparse_group_lasso",

@@ -142,8 +142,8 @@ impl SpotFit {
         merged: Vector<'_, i64>,
         weights: Vector<'_, f64>,
         start: Matrix<'_, f32>,
-        section: Vec<u32>,
-        counted: Vec<bool>,
+        section: Vector<'_, u32>,
+        counted: Vector<'_, bool>,
         graph: Option<(Vector<'_, i64>, Vector<'_, i64>)>,
         kappa: f64,
         steps: usize,
@@ -154,8 +154,8 @@ impl SpotFit {
         let graph = graph.map(|(starts, others)| Graph::new(starts.as_array(), others.as_array()));
         let prior = Prior {
             counts: kappa,
-            section,
-            counted,
+            section: section.as_array().to_vec(),
+            counted: counted.as_array().to_vec(),
             graph: graph.transpose().map_err(to_py)?,
             steps,
             tolerance,

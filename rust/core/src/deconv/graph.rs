@@ -1,4 +1,4 @@
-//! Which spots are neighbors, and an order of visits in which no two neighbors change together.
+//! Which spots are neighbors, and an order of visits that is parallel and yet that of the index.
 
 use super::kdtree::KdTree;
 use crate::check;
@@ -64,36 +64,38 @@ impl Graph {
         Self { starts, others }
     }
 
-    /// Positions in `spots` (ascending) of the spots of each color, colored greedily in order.
-    pub(super) fn colors(&self, spots: &[i64]) -> Vec<Vec<usize>> {
-        let mut color_of = vec![usize::MAX; spots.len()];
-        let mut colors: Vec<Vec<usize>> = Vec::new();
-        let mut taken: Vec<usize> = Vec::new();
+    /// Positions in `spots` (ascending) of the spots of each wave.
+    ///
+    /// A spot belongs to the first wave after those of its neighbors with a smaller index. No two neighbors share
+    /// a wave, so a wave can be visited in parallel, and waves in order give exactly what spots in order give.
+    pub(super) fn waves(&self, spots: &[i64]) -> Vec<Vec<usize>> {
+        let mut wave_of = vec![0; spots.len()];
+        let mut waves: Vec<Vec<usize>> = Vec::new();
         for (at, &spot) in spots.iter().enumerate() {
+            let mut wave = 0;
             for &other in self.of(spot as usize) {
                 let other = i64::from(other);
-                if other < spot && other >= spots[0] {
-                    // In a block of consecutive spots the position is a difference.
-                    let guess = (other - spots[0]) as usize;
-                    let found = if spots.get(guess) == Some(&other) {
-                        Ok(guess)
-                    } else {
-                        spots[..at].binary_search(&other)
-                    };
-                    if let Some(slot) = found.ok().and_then(|found| taken.get_mut(color_of[found])) {
-                        *slot = at;
-                    }
+                if other >= spot || other < spots[0] {
+                    continue;
+                }
+                // In a block of consecutive spots the position is a difference.
+                let guess = (other - spots[0]) as usize;
+                let found = if spots.get(guess) == Some(&other) {
+                    Ok(guess)
+                } else {
+                    spots[..at].binary_search(&other)
+                };
+                if let Ok(found) = found {
+                    wave = wave.max(wave_of[found] + 1);
                 }
             }
-            let color = taken.iter().position(|&last| last != at).unwrap_or(taken.len());
-            if color == taken.len() {
-                taken.push(usize::MAX);
-                colors.push(Vec::new());
+            if wave == waves.len() {
+                waves.push(Vec::new());
             }
-            color_of[at] = color;
-            colors[color].push(at);
+            wave_of[at] = wave;
+            waves[wave].push(at);
         }
-        colors
+        waves
     }
 }
 

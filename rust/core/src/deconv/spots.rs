@@ -109,8 +109,8 @@ pub struct SpotFit {
     shares: Array2<f32>,
 }
 
-/// Spots per task of a color.
-const TASK: usize = 64;
+/// Spots per task of a wave.
+const TASK: usize = 8;
 
 /// Memory of one worker: the counts of a spot, and the table of its genes alone.
 #[derive(Default)]
@@ -157,8 +157,8 @@ impl SpotFit {
 
     /// Visit the spots of one block (ascending) once; returns the largest change of a share.
     ///
-    /// Spots are visited color by color, so that no two neighbors change at the same time and the result does
-    /// not depend on the number of threads. A spot without counts is left as it is.
+    /// The result is that of visiting spot after spot, whatever the number of threads (see [`Graph`]) and the cut in
+    /// blocks. A spot without counts is left as it is.
     ///
     /// # Errors
     /// [`Error::Rows`], [`Error::Index`] or [`Error::Shape`] when the block does not fit, [`Error::Cancelled`] on request.
@@ -169,14 +169,14 @@ impl SpotFit {
             let (found, expected) = ("spots out of order".to_string(), "ascending spots".to_string());
             return Err(Error::Shape { name: "spots", found, expected });
         }
-        let colors = match &self.prior.graph {
-            Some(graph) => graph.colors(spots),
+        let waves = match &self.prior.graph {
+            Some(graph) => graph.waves(spots),
             None => vec![(0..spots.len()).collect()],
         };
         let mut change = 0.0_f64;
-        for (done, rows) in colors.iter().enumerate() {
-            if !watch.tick(done, colors.len()) {
-                return Err(Error::Cancelled { done, total: colors.len() });
+        for (done, rows) in waves.iter().enumerate() {
+            if !watch.tick(done, waves.len()) {
+                return Err(Error::Cancelled { done, total: waves.len() });
             }
             let this = &*self;
             let fitted: Vec<Vec<f32>> = rows

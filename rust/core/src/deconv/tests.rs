@@ -42,21 +42,25 @@ proptest! {
 }
 
 #[test]
-fn no_two_neighbors_have_one_color_and_every_spot_has_one() {
+fn every_spot_has_one_wave_after_those_of_its_neighbors_before_it() {
     let points =
         Array2::from_shape_fn((900, 2), |(i, d)| if d == 0 { (i / 30) as f64 } else { (i % 30) as f64 });
     let graph = neighbor_graph(points.view(), Array1::zeros(900).view(), 6, &Unwatched).unwrap();
     let spots: Vec<i64> = (100..700).filter(|spot| spot % 7 != 0).collect();
-    let colors = graph.colors(&spots);
-    let mut seen = vec![0; spots.len()];
-    for rows in &colors {
-        for (a, &i) in rows.iter().enumerate() {
-            seen[i] += 1;
-            let near = graph.of(spots[i] as usize);
-            assert!(rows[..a].iter().all(|&j| !near.contains(&(spots[j] as u32))));
+    let mut wave_of = std::collections::BTreeMap::new();
+    for (wave, rows) in graph.waves(&spots).iter().enumerate() {
+        for &at in rows {
+            assert!(wave_of.insert(spots[at], wave).is_none());
         }
     }
-    assert!(seen.iter().all(|&times| times == 1));
+    assert_eq!(wave_of.len(), spots.len());
+    for (&spot, &wave) in &wave_of {
+        for other in graph.of(spot as usize).iter().map(|&other| i64::from(other)) {
+            if let Some(&there) = wave_of.get(&other) {
+                assert_eq!(other < spot, there < wave);
+            }
+        }
+    }
 }
 
 #[test]

@@ -1,0 +1,203 @@
+"""Weights of the genes: how reference and tissue differ per gene, and how much each gene scatters."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cytoripple import _core
+from cytoripple.deconv.counts import Counts, Span, Sums
+from cytoripple.deconv.profiles import Signatures
+
+log = logging.getLogger(__name__)
+
+Floats = NDArray[np.float64]
+
+BACKGROUND = 0.02
+"""Share of the pooled profile that is added to every spot as background."""
+SAMPLE = 20_000
+"""Spots at most from which weights are learned."""
+LARGE_PLATFORM = 0.8
+_ROUNDS = 2
+_STEPS = 20
+_RARE = 2e-6
+_TRUSTED = 0.25
+_FEW = 20
+
+
+@dataclass(frozen=True, eq=False)
+class GeneWeights:
+    """What a tissue says about the genes; hand it to another fit to share it between sections.
+
+    Parameters
+    ----------
+    mean
+        Share of each gene in all counts of the tissue.
+    totals
+        Counts of each gene in the tissue.
+    rounds
+        Platform factor and weight of each gene after every round of estimation; the last is used.
+    platform_sd
+        Standard deviation of the log factors between reference and tissue, beyond noise.
+    log_ratio, log_variance
+        Log of counts seen over counts expected, and the variance it has from noise.
+    dispersion
+        Variance of the counts relative to Poisson, at least 1.
+    sampled
+        The weights come from a sample of the spots.
+    """
+
+    mean: Floats
+    totals: Floats
+    rounds: tuple[tuple[Floats, Floats], ...]
+    platform_sd: float
+    log_ratio: Floats
+    log_variance: Floats
+    dispersion: Floats
+    sampled: bool
+
+    @property
+    def platform(self) -> Floats:
+        """Factor between the rates of the tissue and those of the reference."""
+        return self.rounds[-1][0]
+
+    @property
+    def weight(self) -> Floats:
+        """Weight of a count."""
+        return self.rounds[-1][1]
+
+    @property
+    def background(self) -> Floats:
+        """Rate of each gene that belongs to no type."""
+        return BACKGROUND * self.mean
+
+    @property
+    def first(self) -> Floats:
+        """Weight of each gene in the first fit: one over its variance under Poisson noise."""
+        return first_weights(self.mean)
+
+    def missing(self) -> NDArray[np.int64]:
+        """Genes seen far more often than the types explain, the strongest first. A hint, not a test."""
+        spread = np.sqrt(self.platform_sd**2 + self.log_variance)
+        score = self.log_ratio / spread
+        found = np.flatnonzero(score > 3)
+        return found[np.argsort(-score[found], kind="stable")]
+
+
+def first_weights(mean: Floats) -> Floats:
+    """One over the variance of a gene's share under Poisson noise."""
+    return 1 / (mean + _RARE)
+
+
+def estimate(
+    counts: Counts,
+    spans: list[Span],
+    start: NDArray[np.float32],
+    sections: NDArray[np.uint32],
+    signatures: Signatures,
+    sums: Sums,
+    *,
+    sampled: bool,
+    threads: int,
+) -> tuple[GeneWeights, NDArray[np.float32]]:
+    """Learn weights from (a sample of) the spots, in two rounds; also the shares fitted on the way.
+
+    Parameters
+    ----------
+    counts, spans
+        Counts of the spots and their blocks.
+    start
+        Spots x types, shares of the first fit.
+    sections
+        Section of each spot.
+    signatures
+        Profiles.
+    sums
+        Depths and totals of these spots.
+    sampled
+        Whether there are more spots than these.
+    threads
+        0 takes every core.
+    """
+    shrunk, mean = signatures.shrunk(), sums.genes / sums.genes.sum()
+    background, shares, depth = BACKGROUND * mean, start, sums.depth
+    used = max(int((depth > 0).sum()), 1)
+    rounds = []
+    for _ in range(_ROUNDS):
+        pooled = depth @ shares.astype(np.float64)
+        ratio, variance, sd = _log_ratio(signatures, pooled, sums.genes)
+        limit = 2 * np.sqrt(sd**2 + variance)
+        factor = np.exp(np.clip(ratio, -limit, limit) * sd**2 / (sd**2 + variance))
+        rates = shrunk * factor
+        squares = np.zeros(counts.n_genes)
+        expectation = _core.Expectation(rates, background, np.zeros(counts.n_genes), [])
+        for span in spans:
+            squares += expectation.misfit(counts.rows(span), shares[span.spots], threads)[0]
+        fitted = pooled @ rates + background * depth.sum()
+        dispersion = np.maximum(1.0, (squares - 2 * sums.genes + fitted) / used)
+        rounds.append((factor, dispersion**-0.5))
+        shares = refine(counts, spans, shares, sections, depth > 0, rates, background, rounds[-1][1], threads)
+    log.info("platform effect: log-sd %.2f", sd)
+    weights = GeneWeights(mean, sums.genes, tuple(rounds), sd, ratio, variance, dispersion, sampled)
+    return weights, shares
+
+
+def refine(
+    counts: Counts,
+    spans: list[Span],
+    shares: NDArray[np.float32],
+    sections: NDArray[np.uint32],
+    counted: NDArray[np.bool_],
+    rates: Floats,
+    background: Floats,
+    weight: Floats,
+    threads: int,
+) -> NDArray[np.float32]:
+    """Fit every spot alone, with a weak prior at the mean of its section; shares of RNA."""
+    scale = rates @ weight
+    fit = _core.SpotFit(
+        rates / scale[:, None],
+        background,
+        np.arange(counts.n_genes),
+        weight,
+        shares * scale.astype(np.float32),
+        sections,
+        counted,
+        None,
+        1.0,
+        _STEPS,
+        1e-4,
+    )
+    for span in spans:
+        fit.sweep(counts.rows(span), span.spots, threads)
+    return rna_shares(fit.shares(), scale)
+
+
+def rna_shares(weighted: NDArray[np.float32], scale: Floats) -> NDArray[np.float32]:
+    """Turn shares of the weighted counts into shares of RNA, in place."""
+    weighted /= scale.astype(np.float32)
+    weighted /= weighted.sum(axis=1, keepdims=True)
+    return weighted
+
+
+def _log_ratio(signatures: Signatures, pooled: Floats, totals: Floats) -> tuple[Floats, Floats, float]:
+    """Centered log ratio of seen to expected totals, its variance from noise, and the spread beyond noise.
+
+    The unshrunk profile is used: shrinking biases the expectation.
+    """
+    profile = signatures.profile
+    expected = pooled @ profile
+    known = expected > 0
+    safe = np.where(known, expected, 1.0)
+    ratio = np.where(known, np.log((totals + 0.5) / (expected + 0.5)), 0.0)
+    noise = profile * signatures.inverse_depth[:, None] + signatures.spread * profile**2
+    variance = (pooled**2 / signatures.n_cells) @ noise / safe**2 + 1 / (totals + 0.5)
+    trusted = known & (variance < _TRUSTED)
+    if trusted.sum() < _FEW:
+        return np.zeros_like(ratio), variance, 0.0
+    ratio = np.where(known, ratio - np.median(ratio[trusted]), 0.0)
+    total = (1.4826 * np.median(np.abs(ratio[trusted]))) ** 2
+    return ratio, variance, float(np.sqrt(max(total - np.median(variance[trusted]), 0.0)))
