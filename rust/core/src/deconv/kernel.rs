@@ -3,8 +3,10 @@
 use super::digamma::exp_digamma;
 use crate::widest;
 
+/// Genes that are computed together: one register of the widest set.
+pub(super) const LANES: usize = 16;
 /// Genes per tile; tables are padded to whole tiles.
-pub(super) const TILE: usize = 32;
+pub(super) const TILE: usize = 2 * LANES;
 /// Types whose sums are kept in registers together.
 const GROUP: usize = 4;
 /// Shares below this take no part in a step: their counts would be below a hundredth of a count.
@@ -12,22 +14,33 @@ const NEGLIGIBLE: f64 = 1e-9;
 /// Prior plus counts at which a share is 0.
 const NOTHING: f64 = 1e-3;
 
-/// Shapes of the genes of one spot, or of all genes: a line of genes per type.
+/// Values of the genes of one tile.
+pub(super) type Tile = [[f32; LANES]; 2];
+
+/// A tile with one value everywhere.
+pub(super) const fn filled(value: f32) -> Tile {
+    [[value; LANES]; 2]
+}
+
+/// Tile, half and lane of a gene.
+pub(super) fn place(gene: usize) -> (usize, usize, usize) {
+    (gene / TILE, gene % TILE / LANES, gene % LANES)
+}
+
+/// Shapes of the genes of one spot, or of all genes, tile by tile.
 pub(super) struct Table<'a> {
-    /// Types x stride, then one line of zeros.
-    pub(super) lines: &'a [f32],
-    /// Genes per line, a multiple of [`TILE`].
-    pub(super) stride: usize,
+    /// Tiles x (types + 1): the last line of each tile is 0.
+    pub(super) lines: &'a [Tile],
     /// Background of each gene; 1 behind the last one.
-    pub(super) background: &'a [f32],
+    pub(super) background: &'a [Tile],
     /// Weighted counts of the spot; 0 behind the last gene.
-    pub(super) counts: &'a [f32],
+    pub(super) counts: &'a [Tile],
 }
 
 /// Memory of one worker.
 #[derive(Default)]
 pub(super) struct Scratch {
-    ratio: Vec<f32>,
+    ratio: Vec<Tile>,
     active: Vec<usize>,
     share: Vec<f32>,
     sums: Vec<f64>,
@@ -46,7 +59,7 @@ pub(super) struct Rules {
 pub(super) fn fit_spot(table: &Table, alpha: &[f64], z: &mut [f64], rules: Rules, scratch: &mut Scratch) {
     let Scratch { ratio, active, share, sums, found, next } = scratch;
     let types = z.len();
-    ratio.resize(table.stride, 0.0);
+    ratio.resize(table.counts.len(), filled(0.0));
     found.resize(types, 0.0);
     next.resize(types, 0.0);
     for _ in 0..rules.steps {
@@ -58,7 +71,7 @@ pub(super) fn fit_spot(table: &Table, alpha: &[f64], z: &mut [f64], rules: Rules
         share.extend(active.iter().map(|&kind| if kind < types { z[kind] as f32 } else { 0.0 }));
         sums.clear();
         sums.resize(active.len(), 0.0);
-        split(table.lines, table.stride, table.background, table.counts, active, share, ratio, sums);
+        split(table.lines, types + 1, table.background, table.counts, active, share, ratio, sums);
         found.fill(0.0);
         for (&kind, &sum) in active[..n_active].iter().zip(sums.iter()) {
             found[kind] = z[kind] * sum;
@@ -92,47 +105,74 @@ pub(super) fn fit_spot(table: &Table, alpha: &[f64], z: &mut [f64], rules: Rules
 }
 
 widest! {
-    /// One step: `ratio = counts / (share · table + background)`, `sums[a] = table[active[a]] · ratio`.
+    /// One step: `ratio = counts / (share · lines + background)`, `sums[a] = lines[active[a]] · ratio`.
+    ///
+    /// Loops run over positions and short fixed arrays, so that accumulators stay in registers.
     fn split(
-        table: &[f32],
-        stride: usize,
-        background: &[f32],
-        counts: &[f32],
+        lines: &[Tile],
+        width: usize,
+        background: &[Tile],
+        counts: &[Tile],
         active: &[usize],
         share: &[f32],
-        ratio: &mut [f32],
+        ratio: &mut [Tile],
         sums: &mut [f64],
     ) {
-        for tile in (0..stride).step_by(TILE) {
-            let mut rate = [0.0_f32; TILE];
-            rate.copy_from_slice(&background[tile..tile + TILE]);
-            for (&kind, &share) in active.iter().zip(share) {
-                let line = &table[kind * stride + tile..][..TILE];
-                for lane in 0..TILE {
-                    rate[lane] = fma32::<FMA>(share, line[lane], rate[lane]);
-                }
-            }
-            let (counts, ratio) = (&counts[tile..][..TILE], &mut ratio[tile..][..TILE]);
-            for lane in 0..TILE {
-                ratio[lane] = counts[lane] / rate[lane];
-            }
-        }
-        for (kinds, sums) in active.as_chunks::<GROUP>().0.iter().zip(sums.as_chunks_mut::<GROUP>().0) {
-            let mut totals = [[0.0_f32; TILE]; GROUP];
-            for tile in (0..stride).step_by(TILE) {
-                let ratio = &ratio[tile..][..TILE];
-                for (total, &kind) in totals.iter_mut().zip(kinds) {
-                    let line = &table[kind * stride + tile..][..TILE];
-                    for lane in 0..TILE {
-                        total[lane] = fma32::<FMA>(line[lane], ratio[lane], total[lane]);
+        for tile in 0..counts.len() {
+            let lines = &lines[tile * width..][..width];
+            let [mut low, mut high] = background[tile];
+            for (kinds, shares) in active.as_chunks::<GROUP>().0.iter().zip(share.as_chunks::<GROUP>().0) {
+                for a in 0..GROUP {
+                    let [first, second] = &lines[kinds[a]];
+                    for lane in 0..LANES {
+                        low[lane] = fma32::<FMA>(shares[a], first[lane], low[lane]);
+                    }
+                    for lane in 0..LANES {
+                        high[lane] = fma32::<FMA>(shares[a], second[lane], high[lane]);
                     }
                 }
             }
-            for (sum, total) in sums.iter_mut().zip(&totals) {
-                *sum = total.iter().map(|&lane| f64::from(lane)).sum();
+            ratio[tile] = [divided(&counts[tile][0], &low), divided(&counts[tile][1], &high)];
+        }
+        for group in 0..active.len() / GROUP {
+            let mut totals = [[0.0; LANES]; GROUP];
+            let kinds = [0, 1, 2, 3].map(|a| active[group * GROUP + a]);
+            for tile in 0..counts.len() {
+                let lines = &lines[tile * width..][..width];
+                let [low, high] = &ratio[tile];
+                for a in 0..GROUP {
+                    let [first, second] = &lines[kinds[a]];
+                    for lane in 0..LANES {
+                        let sum = fma32::<FMA>(first[lane], low[lane], totals[a][lane]);
+                        totals[a][lane] = fma32::<FMA>(second[lane], high[lane], sum);
+                    }
+                }
+            }
+            for a in 0..GROUP {
+                sums[group * GROUP + a] = total(&totals[a]);
             }
         }
     }
+}
+
+#[inline(always)]
+fn divided(counts: &[f32; LANES], rate: &[f32; LANES]) -> [f32; LANES] {
+    let mut out = [0.0; LANES];
+    for lane in 0..LANES {
+        out[lane] = counts[lane] / rate[lane];
+    }
+    out
+}
+
+/// Sum of the lanes in f64, as a tree.
+#[inline(always)]
+fn total(values: &[f32; LANES]) -> f64 {
+    let mut lanes = [0.0_f64; LANES / 2];
+    for lane in 0..LANES / 2 {
+        lanes[lane] = f64::from(values[lane]) + f64::from(values[lane + LANES / 2]);
+    }
+    let [a, b, c, d, e, f, g, h] = lanes;
+    ((a + e) + (b + f)) + ((c + g) + (d + h))
 }
 
 #[inline(always)]

@@ -5,13 +5,15 @@ use crate::error::{Error, Result};
 use crate::simd::fma;
 use crate::watch::Watch;
 use crate::widest;
-use ndarray::{Array2, ArrayView1, ArrayView2};
+use ndarray::{Array2, ArrayView1, ArrayView2, Axis};
 use rayon::prelude::*;
 
 /// Rounds of assignment and averaging.
 const ROUNDS: usize = 8;
 /// Genes per task.
 const TASK: usize = 256;
+/// Centers that are scored together.
+const LANES: usize = 16;
 
 /// Group of every gene, 0 to at most `groups` - 1, by weighted k-means.
 ///
@@ -53,44 +55,52 @@ pub fn merge_genes(
 
 /// Each center is the gene with the largest weight times squared distance to the centers before it.
 fn start(points: ArrayView2<f64>, weights: ArrayView1<f64>, heavy: &[usize], groups: usize) -> Array2<f64> {
-    let mut left: Vec<f64> = heavy.iter().map(|&gene| weights[gene]).collect();
-    let mut squared = vec![f64::INFINITY; heavy.len()];
+    let points = points.select(Axis(0), heavy);
+    let columns = points.t().as_standard_layout().into_owned();
+    let length: Vec<f64> = points.outer_iter().map(|point| 0.5 * point.dot(&point)).collect();
+    let mut half = vec![f64::INFINITY; heavy.len()];
+    let mut fresh = vec![0.0; heavy.len()];
     let mut chosen: Vec<usize> = Vec::new();
     while chosen.len() < groups.min(heavy.len()) {
-        let worst = (0..heavy.len()).fold(0, |best, at| if left[at] > left[best] { at } else { best });
-        if left[worst] <= 0.0 {
+        let left = |at: usize| weights[heavy[at]] * half[at];
+        let worst = (0..heavy.len()).fold(0, |best, at| if left(at) > left(best) { at } else { best });
+        if left(worst) <= 0.0 {
             break;
         }
-        let center = points.row(heavy[worst]);
-        chosen.push(heavy[worst]);
-        for (at, &gene) in heavy.iter().enumerate() {
-            let d2: f64 = points.row(gene).iter().zip(center).map(|(a, b)| (a - b) * (a - b)).sum();
-            squared[at] = squared[at].min(d2);
-            left[at] = weights[gene] * squared[at];
+        chosen.push(worst);
+        fresh.copy_from_slice(&length);
+        for (&value, column) in points.row(worst).iter().zip(columns.outer_iter()) {
+            subtract(&mut fresh, value, column.as_slice().unwrap_or(&[]));
         }
+        for (half, fresh) in half.iter_mut().zip(&fresh) {
+            *half = half.min((fresh + length[worst]).max(0.0));
+        }
+        half[worst] = 0.0;
     }
-    if chosen.is_empty() {
-        return Array2::zeros((1, points.ncols()));
-    }
-    points.select(ndarray::Axis(0), &chosen)
+    if chosen.is_empty() { Array2::zeros((1, columns.nrows())) } else { points.select(Axis(0), &chosen) }
 }
 
 /// Nearest center of each gene; of equal ones the first.
 fn assign(points: ArrayView2<f64>, genes: &[usize], centers: &Array2<f64>) -> Vec<usize> {
-    let columns = centers.t().as_standard_layout().into_owned();
-    let half: Vec<f64> = centers.outer_iter().map(|center| 0.5 * center.dot(&center)).collect();
+    let padded = centers.nrows().next_multiple_of(LANES);
+    let half = centers.outer_iter().map(|center| 0.5 * center.dot(&center) as f32);
+    let half: Vec<f32> = half.chain(std::iter::repeat(f32::INFINITY)).take(padded).collect();
+    let mut columns = vec![0.0; padded * centers.ncols()];
+    for ((center, dim), &value) in centers.indexed_iter() {
+        columns[dim * padded + center] = value as f32;
+    }
     let parts: Vec<Vec<usize>> = genes
         .par_chunks(TASK)
         .map(|genes| {
-            let mut score = vec![0.0; half.len()];
-            let nearest = |&gene: &usize| {
+            let (mut score, mut nearest) = (half.clone(), Vec::with_capacity(genes.len()));
+            for &gene in genes {
+                let point: Vec<f32> = points.row(gene).iter().map(|&value| value as f32).collect();
                 score.copy_from_slice(&half);
-                for (&value, column) in points.row(gene).iter().zip(columns.outer_iter()) {
-                    subtract(&mut score, value, column.as_slice().unwrap_or(&[]));
-                }
-                (0..score.len()).fold(0, |best, at| if score[at] < score[best] { at } else { best })
-            };
-            genes.iter().map(nearest).collect()
+                let mut least = f32::INFINITY;
+                score_centers(&point, &columns, &mut score, &mut least);
+                nearest.push(score.iter().position(|&score| score <= least).unwrap_or(0));
+            }
+            nearest
         })
         .collect();
     parts.concat()
@@ -102,5 +112,32 @@ widest! {
         for (score, column) in score.iter_mut().zip(column) {
             *score = fma::<FMA>(-value, *column, *score);
         }
+    }
+}
+
+widest! {
+    /// score -= point · columns, and the least of all scores.
+    fn score_centers(point: &[f32], columns: &[f32], score: &mut [f32], least: &mut f32) {
+        let padded = score.len();
+        let mut low = [f32::INFINITY; LANES];
+        for part in 0..padded / LANES {
+            let mut sum = [0.0_f32; LANES];
+            sum.copy_from_slice(&score[part * LANES..][..LANES]);
+            for (dim, &value) in point.iter().enumerate() {
+                let column = &columns[dim * padded + part * LANES..][..LANES];
+                for lane in 0..LANES {
+                    sum[lane] = if FMA {
+                        (-value).mul_add(column[lane], sum[lane])
+                    } else {
+                        sum[lane] - value * column[lane]
+                    };
+                }
+            }
+            for lane in 0..LANES {
+                low[lane] = if sum[lane] < low[lane] { sum[lane] } else { low[lane] };
+            }
+            score[part * LANES..][..LANES].copy_from_slice(&sum);
+        }
+        *least = low.iter().fold(f32::INFINITY, |a, &b| a.min(b));
     }
 }

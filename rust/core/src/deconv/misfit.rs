@@ -5,6 +5,7 @@ use super::sums::chunks;
 use crate::check;
 use crate::error::{Error, Result};
 use crate::watch::Watch;
+use crate::widest;
 use ndarray::{ArrayView1, ArrayView2};
 use rayon::prelude::*;
 
@@ -53,22 +54,30 @@ pub fn misfit(
     let part = |rows: std::ops::Range<usize>| {
         let mut out = Misfit { genes: vec![0.0; background.len()], spots: Vec::new(), excess: Vec::new() };
         let (mut entries, mut share) = (Vec::new(), vec![0.0_f32; rates.width()]);
+        let mut fitted = Vec::new();
+        let marks: Vec<(u32, f32)> = marked.iter().map(|&gene| (gene as u32, 0.0)).collect();
         for row in rows {
             block.gather(row, &mut entries);
             share.iter_mut().zip(shares.row(row)).for_each(|(to, &from)| *to = from);
             let depth: f64 = entries.iter().map(|entry| f64::from(entry.1)).sum();
-            let expected = |gene: usize| depth * (dot(rates.line(gene), &share) + background[gene]);
+            rates_of(rates.values(), &entries, &share, &mut fitted);
             let mut spot = 0.0;
-            for &(gene, count) in &entries {
-                let gene = gene as usize;
-                let ratio = f64::from(count) * f64::from(count) / expected(gene).max(FLOOR);
+            for (&(gene, count), rate) in entries.iter().zip(&fitted) {
+                let (gene, count) = (gene as usize, f64::from(count));
+                let ratio = count * count / (depth * (rate + background[gene])).max(FLOOR);
                 out.genes[gene] += ratio;
-                spot += weights[gene] * (ratio - 2.0 * f64::from(count));
+                spot += weights[gene] * (ratio - 2.0 * count);
             }
             out.spots.push(spot);
-            let seen = entries.iter().filter(|entry| marked.binary_search(&(entry.0 as usize)).is_ok());
-            let seen: f64 = seen.map(|entry| f64::from(entry.1)).sum();
-            out.excess.push(seen - marked.iter().map(|&gene| expected(gene)).sum::<f64>());
+            let mut excess = 0.0;
+            if !marks.is_empty() {
+                rates_of(rates.values(), &marks, &share, &mut fitted);
+                let expected = marked.iter().zip(&fitted).map(|(&gene, rate)| rate + background[gene]);
+                excess -= depth * expected.sum::<f64>();
+                let seen = entries.iter().filter(|entry| marked.binary_search(&(entry.0 as usize)).is_ok());
+                excess += seen.map(|entry| f64::from(entry.1)).sum::<f64>();
+            }
+            out.excess.push(excess);
         }
         out
     };
@@ -81,12 +90,23 @@ pub fn misfit(
     Ok(total)
 }
 
-fn dot(line: &[f32], share: &[f32]) -> f64 {
-    let mut lanes = [0.0_f32; 8];
-    for (line, share) in line.as_chunks::<8>().0.iter().zip(share.as_chunks::<8>().0) {
-        for lane in 0..8 {
-            lanes[lane] += line[lane] * share[lane];
+widest! {
+    /// `rates[e] = table[gene of e] · share` for each entry e.
+    fn rates_of(table: &[f32], entries: &[(u32, f32)], share: &[f32], rates: &mut Vec<f64>) {
+        const LANES: usize = 8;
+        let width = share.len();
+        rates.clear();
+        for &(gene, _) in entries {
+            let line = &table[gene as usize * width..][..width];
+            let mut lanes = [0.0_f32; LANES];
+            for part in 0..width / LANES {
+                let (line, share) = (&line[part * LANES..][..LANES], &share[part * LANES..][..LANES]);
+                for lane in 0..LANES {
+                    lanes[lane] += line[lane] * share[lane];
+                }
+            }
+            let [a, b, c, d, e, f, g, h] = lanes;
+            rates.push(f64::from(((a + e) + (b + f)) + ((c + g) + (d + h))));
         }
     }
-    lanes.iter().map(|&lane| f64::from(lane)).sum()
 }

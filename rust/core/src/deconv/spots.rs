@@ -2,7 +2,7 @@
 
 use super::block::Block;
 use super::graph::Graph;
-use super::kernel::{Rules, Scratch, TILE, Table, fit_spot};
+use super::kernel::{Rules, Scratch, TILE, Table, Tile, filled, fit_spot, place};
 use crate::check;
 use crate::error::{Error, Result};
 use crate::watch::Watch;
@@ -22,14 +22,11 @@ pub struct Shapes {
     types: usize,
     /// Merged genes x types.
     by_gene: Vec<f32>,
-    /// Types x stride and a line of zeros; empty for many genes.
-    by_type: Vec<f32>,
-    stride: usize,
-    background: Vec<f32>,
-    /// Merged gene of every gene.
-    merged: Vec<u32>,
-    /// Weight of every gene.
-    weights: Vec<f32>,
+    /// Tiles of genes x (types and a line of zeros); empty for many genes.
+    by_tile: Vec<Tile>,
+    background: Vec<Tile>,
+    /// Merged gene and weight of every gene.
+    merged: Vec<(u32, f32)>,
 }
 
 impl Shapes {
@@ -50,29 +47,27 @@ impl Shapes {
         check::same_rows("rates", genes, "background", background.len())?;
         check::same_rows("merged", merged.len(), "weights", weights.len())?;
         check::indices("merged", merged.iter().copied(), genes)?;
-        let stride = genes.next_multiple_of(TILE);
         let by_gene = rates.t().iter().map(|&rate| rate as f32).collect();
-        let mut by_type = Vec::new();
+        let mut by_tile = Vec::new();
         if genes <= DENSE {
-            by_type.resize((types + 1) * stride, 0.0);
-            for (kind, row) in rates.outer_iter().enumerate() {
-                for (gene, &rate) in row.iter().enumerate() {
-                    by_type[kind * stride + gene] = rate as f32;
-                }
+            by_tile.resize(genes.div_ceil(TILE) * (types + 1), filled(0.0));
+            for ((kind, gene), &rate) in rates.indexed_iter() {
+                let (tile, half, lane) = place(gene);
+                by_tile[tile * (types + 1) + kind][half][lane] = rate as f32;
             }
         }
-        // A rate that rounds to 0 in f32 would divide 0 by 0.
-        let mut background: Vec<f32> =
-            background.iter().map(|&rate| (rate as f32).max(f32::MIN_POSITIVE)).collect();
-        background.resize(stride, 1.0);
+        let mut tiles = vec![filled(1.0); genes.div_ceil(TILE)];
+        for (gene, &rate) in background.iter().enumerate() {
+            // A rate that rounds to 0 would divide 0 by 0.
+            let (tile, half, lane) = place(gene);
+            tiles[tile][half][lane] = (rate as f32).max(f32::MIN_POSITIVE);
+        }
         Ok(Self {
             types,
             by_gene,
-            by_type,
-            stride,
-            background,
-            merged: merged.iter().map(|&gene| gene as u32).collect(),
-            weights: weights.iter().map(|&weight| weight as f32).collect(),
+            by_tile,
+            background: tiles,
+            merged: merged.iter().zip(weights).map(|(&gene, &weight)| (gene as u32, weight as f32)).collect(),
         })
     }
 
@@ -116,11 +111,11 @@ const TASK: usize = 8;
 #[derive(Default)]
 struct Workspace {
     kernel: Scratch,
-    totals: Vec<f32>,
+    totals: Vec<Tile>,
     touched: Vec<u32>,
-    lines: Vec<f32>,
-    background: Vec<f32>,
-    counts: Vec<f32>,
+    lines: Vec<Tile>,
+    background: Vec<Tile>,
+    counts: Vec<Tile>,
     alpha: Vec<f64>,
     z: Vec<f64>,
 }
@@ -246,46 +241,52 @@ impl SpotFit {
         let shapes = &self.shapes;
         let rules = Rules { steps: self.prior.steps, tolerance: self.prior.tolerance };
         let Workspace { kernel, totals, touched, lines, background, counts, alpha, z } = work;
-        if !shapes.by_type.is_empty() && touched.len() * 3 > shapes.genes() {
-            let table = Table {
-                lines: &shapes.by_type,
-                stride: shapes.stride,
-                background: &shapes.background,
-                counts: totals,
-            };
+        if !shapes.by_tile.is_empty() && touched.len() * 4 > shapes.genes() * 3 {
+            let table = Table { lines: &shapes.by_tile, background: &shapes.background, counts: totals };
             fit_spot(&table, alpha, z, rules, kernel);
         } else {
-            let stride = touched.len().next_multiple_of(TILE);
+            let tiles = touched.len().div_ceil(TILE);
             lines.clear();
-            lines.resize((shapes.types + 1) * stride, 0.0);
+            lines.resize(tiles * (shapes.types + 1), filled(0.0));
             background.clear();
-            background.resize(stride, 1.0);
+            background.resize(tiles, filled(1.0));
             counts.clear();
-            counts.resize(stride, 0.0);
+            counts.resize(tiles, filled(0.0));
             for (at, &gene) in touched.iter().enumerate() {
                 let gene = gene as usize;
+                let ((tile, half, lane), from) = (place(at), place(gene));
                 let rates = &shapes.by_gene[gene * shapes.types..][..shapes.types];
-                rates.iter().enumerate().for_each(|(kind, &rate)| lines[kind * stride + at] = rate);
-                background[at] = shapes.background[gene];
-                counts[at] = totals[gene];
+                let lines = &mut lines[tile * (shapes.types + 1)..];
+                rates.iter().zip(lines).for_each(|(&rate, line)| line[half][lane] = rate);
+                background[tile][half][lane] = shapes.background[from.0][from.1][from.2];
+                counts[tile][half][lane] = totals[from.0][from.1][from.2];
             }
-            fit_spot(&Table { lines, stride, background, counts }, alpha, z, rules, kernel);
+            fit_spot(&Table { lines, background, counts }, alpha, z, rules, kernel);
         }
-        touched.iter().for_each(|&gene| totals[gene as usize] = 0.0);
+        for &gene in touched.iter() {
+            let (tile, half, lane) = place(gene as usize);
+            totals[tile][half][lane] = 0.0;
+        }
     }
 
     /// Add up the weighted counts of a row by merged gene.
     fn collect(&self, block: &Block, row: usize, work: &mut Workspace) {
-        work.touched.clear();
-        work.totals.resize(self.shapes.stride, 0.0);
+        let Workspace { totals, touched, .. } = work;
+        totals.resize(self.shapes.background.len(), filled(0.0));
+        let mut found = 0;
         for (gene, count) in block.row(row) {
-            let merged = self.shapes.merged[gene];
-            let total = &mut work.totals[merged as usize];
-            if *total == 0.0 {
-                work.touched.push(merged);
+            let (merged, weight) = self.shapes.merged[gene];
+            let (tile, half, lane) = place(merged as usize);
+            let total = &mut totals[tile][half][lane];
+            // Written always and counted when new: whether it is new cannot be foreseen by the processor.
+            if found == touched.len() {
+                touched.push(0);
             }
-            *total += self.shapes.weights[gene] * count;
+            touched[found] = merged;
+            found += usize::from(*total == 0.0);
+            *total += weight * count;
         }
+        touched.truncate(found);
     }
 }
 
