@@ -15,6 +15,7 @@ from cytoripple._progress import Progress, Silent
 from cytoripple.deconv import diagnose, weights
 from cytoripple.deconv.counts import Counts, Span, Sums, spans_of
 from cytoripple.deconv.graph import Links
+from cytoripple.deconv.merge import rna_shares, spot_fit
 from cytoripple.deconv.profiles import Signatures
 from cytoripple.deconv.result import Deconvolution, Residuals
 from cytoripple.deconv.weights import SAMPLE, GeneWeights
@@ -25,11 +26,10 @@ Method = Literal["default", "fast"]
 Floats = NDArray[np.float64]
 Shares = NDArray[np.float32]
 
-MERGE_ABOVE = 1000
-MERGED = 512
 _SWEEPS, _STEPS, _SETTLED = 6, 20, 5e-4
 _ALONE_KAPPA, _ALONE_STEPS = 3.0, 40
-_STILL = 1e-4
+_KEPT = 80
+"""Bytes per spot and type for weighted counts that are kept between sweeps; the others are read again."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,7 +135,16 @@ def _weights(
             for factor, weight in job.shared.rounds:
                 rates, background = profiles * factor, job.shared.background
                 shares = weights.refine(
-                    job.counts, spans, shares, job.codes, counted, rates, background, weight, job.threads
+                    job.counts,
+                    spans,
+                    shares,
+                    job.codes,
+                    counted,
+                    rates,
+                    background,
+                    weight,
+                    job.shared.groups,
+                    job.threads,
                 )
         return job.shared, shares
     common: dict[str, Any] = {"signatures": job.signatures, "threads": job.threads}
@@ -167,21 +176,21 @@ def _fit_default(
     progress: Progress,
 ) -> Deconvolution:
     rates = profiles * learned.platform
-    scale = rates @ learned.weight
     kappa = job.kappa if links is not None else _ALONE_KAPPA * job.kappa / 10
-    spots = _core.SpotFit(
-        *_merge(job, rates, scale, learned),
+    spots = spot_fit(
+        rates,
+        learned.background,
         learned.weight,
-        shares * scale.astype(np.float32),
+        learned.groups,
+        shares,
         job.codes,
         sums.depth > 0,
-        links,
-        kappa,
-        _STEPS if links is not None else _ALONE_STEPS,
-        _STILL,
+        links=links,
+        kappa=kappa,
+        steps=_STEPS if links is not None else _ALONE_STEPS,
     )
     done = _sweeps(job, spans, spots, _SWEEPS if links is not None else 1, progress)
-    shares = weights.rna_shares(spots.shares(), scale)
+    shares = rna_shares(spots, rates, learned.weight)
     stability = None
     if job.stability:
         expectation = _core.Expectation(rates, learned.background, learned.weight, [])
@@ -196,28 +205,12 @@ def _fit_default(
     return _finish(job, profiles, shares, sums, learned, done, stability, found)
 
 
-def _merge(job: Job, rates: Floats, scale: Floats, learned: GeneWeights) -> tuple[Floats, Floats, NDArray[np.int64]]:
-    """Rates and background of the (merged) genes, and the merged gene of each."""
-    n_genes, background = job.counts.n_genes, learned.background
-    if n_genes <= MERGE_ABOVE:
-        return rates / scale[:, None], background, np.arange(n_genes, dtype=np.int64)
-    theta = rates / scale[:, None]
-    total = theta.sum(axis=0)
-    shape = np.divide(theta, total, out=np.full_like(theta, 1 / len(theta)), where=total > 0)
-    weight = learned.weight * learned.totals
-    center = shape @ weight / weight.sum()
-    distance = np.sqrt(((shape - center[:, None]) ** 2).sum(axis=0))
-    points = np.ascontiguousarray(np.sqrt(shape).T)
-    merged = _core.merge_genes(points, weight * (distance + 1e-3), MERGED, job.threads)
-    n = int(merged.max()) + 1
-    summed = np.stack([np.bincount(merged, weights=row, minlength=n) for row in theta * learned.weight])
-    return summed, np.bincount(merged, weights=background * learned.weight, minlength=n), merged
-
-
 def _sweeps(job: Job, spans: list[Span], spots: Any, sweeps: int, progress: Progress) -> tuple[int, float]:
     """Visit all spots until nothing moves; a section whose shares are settled is left alone."""
     section_of = [int(job.sections[span.spots[0]]) for span in spans]
     changes = dict.fromkeys(section_of, np.inf)
+    kept: dict[int, _core.WeightedRows] = {}
+    room = _KEPT * job.counts.n_rows * len(job.signatures.types)
     done = 0
     for sweep in range(sweeps):
         moving = {section for section, change in changes.items() if change > _SETTLED}
@@ -226,7 +219,11 @@ def _sweeps(job: Job, spans: list[Span], spots: Any, sweeps: int, progress: Prog
         changes.update(dict.fromkeys(moving, 0.0))
         for at, (span, section) in enumerate(zip(spans, section_of, strict=True)):
             if section in moving:
-                change = spots.sweep(job.counts.rows(span), span.spots, job.threads)
+                rows = kept.get(at) or spots.weigh(job.counts.rows(span), job.threads)
+                if at not in kept and sweeps > 1 and rows.bytes <= room:
+                    kept[at] = rows
+                    room -= rows.bytes
+                change = spots.sweep(rows, span.spots, job.threads)
                 changes[section] = max(changes[section], change)
             progress.update(sweep * len(spans) + at + 1, sweeps * len(spans), "sweeps")
         done = sweep + 1

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from cytoripple import _core
 from cytoripple.deconv.counts import Counts, Span, Sums
+from cytoripple.deconv.merge import groups_of, rna_shares, spot_fit
 from cytoripple.deconv.profiles import Signatures
 
 log = logging.getLogger(__name__)
@@ -23,6 +24,7 @@ SAMPLE = 20_000
 LARGE_PLATFORM = 0.8
 _ROUNDS = 2
 _STEPS = 20
+_ALONE_KAPPA = 1.0
 _RARE = 2e-6
 _TRUSTED = 0.25
 _FEW = 20
@@ -36,8 +38,8 @@ class GeneWeights:
     ----------
     mean
         Share of each gene in all counts of the tissue.
-    totals
-        Counts of each gene in the tissue.
+    groups
+        Merged gene of each gene: genes of like profile are fitted as one when there are more than 1000.
     rounds
         Platform factor and weight of each gene after every round of estimation; the last is used.
     platform_sd
@@ -51,7 +53,7 @@ class GeneWeights:
     """
 
     mean: Floats
-    totals: Floats
+    groups: NDArray[np.int64]
     rounds: tuple[tuple[Floats, Floats], ...]
     platform_sd: float
     log_ratio: Floats
@@ -126,6 +128,7 @@ def estimate(
     background, shares, depth = BACKGROUND * mean, start, sums.depth
     used = max(int((depth > 0).sum()), 1)
     rounds = []
+    groups: NDArray[np.int64] | None = None
     for _ in range(_ROUNDS):
         pooled = depth @ shares.astype(np.float64)
         ratio, variance, sd = _log_ratio(signatures, pooled, sums.genes)
@@ -138,11 +141,16 @@ def estimate(
             squares += expectation.misfit(counts.rows(span), shares[span.spots], threads)[0]
         fitted = pooled @ rates + background * depth.sum()
         dispersion = np.maximum(1.0, (squares - 2 * sums.genes + fitted) / used)
-        rounds.append((factor, dispersion**-0.5))
-        shares = refine(counts, spans, shares, sections, depth > 0, rates, background, rounds[-1][1], threads)
+        weight = dispersion**-0.5
+        rounds.append((factor, weight))
+        if groups is None:
+            groups = groups_of(rates, weight, sums.genes, threads)
+        shares = refine(
+            counts, spans, shares, sections, depth > 0, rates, background, weight, groups, threads
+        )
     log.info("platform effect: log-sd %.2f", sd)
-    weights = GeneWeights(mean, sums.genes, tuple(rounds), sd, ratio, variance, dispersion, sampled)
-    return weights, shares
+    own = np.arange(counts.n_genes) if groups is None else groups
+    return GeneWeights(mean, own, tuple(rounds), sd, ratio, variance, dispersion, sampled), shares
 
 
 def refine(
@@ -154,33 +162,25 @@ def refine(
     rates: Floats,
     background: Floats,
     weight: Floats,
+    groups: NDArray[np.int64],
     threads: int,
 ) -> NDArray[np.float32]:
     """Fit every spot alone, with a weak prior at the mean of its section; shares of RNA."""
-    scale = rates @ weight
-    fit = _core.SpotFit(
-        rates / scale[:, None],
+    fit = spot_fit(
+        rates,
         background,
-        np.arange(counts.n_genes),
         weight,
-        shares * scale.astype(np.float32),
+        groups,
+        shares,
         sections,
         counted,
-        None,
-        1.0,
-        _STEPS,
-        1e-4,
+        links=None,
+        kappa=_ALONE_KAPPA,
+        steps=_STEPS,
     )
     for span in spans:
-        fit.sweep(counts.rows(span), span.spots, threads)
-    return rna_shares(fit.shares(), scale)
-
-
-def rna_shares(weighted: NDArray[np.float32], scale: Floats) -> NDArray[np.float32]:
-    """Turn shares of the weighted counts into shares of RNA, in place."""
-    weighted /= scale.astype(np.float32)
-    weighted /= weighted.sum(axis=1, keepdims=True)
-    return weighted
+        fit.sweep(fit.weigh(counts.rows(span), threads), span.spots, threads)
+    return rna_shares(fit, rates, weight)
 
 
 def _log_ratio(signatures: Signatures, pooled: Floats, totals: Floats) -> tuple[Floats, Floats, float]:

@@ -126,6 +126,21 @@ impl Expectation {
     }
 }
 
+/// Weighted counts of a block by merged gene.
+#[pyclass(frozen, module = "cytoripple._core")]
+struct WeightedRows {
+    inner: deconv::WeightedRows,
+}
+
+#[pymethods]
+impl WeightedRows {
+    /// Memory taken, in bytes.
+    #[getter]
+    fn bytes(&self) -> usize {
+        self.inner.bytes()
+    }
+}
+
 /// Shares of all spots while they are fitted.
 #[pyclass(module = "cytoripple._core")]
 struct SpotFit {
@@ -165,17 +180,24 @@ impl SpotFit {
         Ok(Self { inner })
     }
 
+    /// Counts of a block, weighted and added up by merged gene.
+    fn weigh(&self, py: Python<'_>, rows: Rows<'_>, threads: usize) -> PyResult<WeightedRows> {
+        let block = rows.block()?;
+        let inner = run(py, threads, None, |watch| self.inner.shapes().weigh(&block, watch))?;
+        Ok(WeightedRows { inner })
+    }
+
     /// Visit the spots of a block once; the largest change of a share.
     fn sweep(
         &mut self,
         py: Python<'_>,
-        rows: Rows<'_>,
+        rows: &WeightedRows,
         spots: Vector<'_, i64>,
         threads: usize,
     ) -> PyResult<f64> {
-        let (block, spots) = (rows.block()?, spots.as_slice()?);
+        let spots = spots.as_slice()?;
         let inner = &mut self.inner;
-        run(py, threads, None, |watch| inner.sweep(&block, spots, watch))
+        run(py, threads, None, |watch| inner.sweep(&rows.inner, spots, watch))
     }
 
     /// Copy of the shares of the weighted counts, spots x types.
@@ -228,6 +250,7 @@ fn merge_genes<'py>(
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<FirstModel>()?;
     module.add_class::<Expectation>()?;
+    module.add_class::<WeightedRows>()?;
     module.add_class::<SpotFit>()?;
     module.add_function(wrap_pyfunction!(deconv_sums, module)?)?;
     module.add_function(wrap_pyfunction!(deconv_profile_sums, module)?)?;

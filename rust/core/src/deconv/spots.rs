@@ -1,81 +1,18 @@
 //! Weighted counts under a Dirichlet prior centered on the neighbors: the fit of all spots.
 
-use super::block::Block;
 use super::graph::Graph;
 use super::kernel::{Rules, Scratch, TILE, Table, Tile, filled, fit_spot, place};
+use super::shapes::{Shapes, WeightedRows};
 use crate::check;
 use crate::error::{Error, Result};
 use crate::watch::Watch;
-use ndarray::{Array2, ArrayView1, ArrayView2, ArrayViewMut1};
+use ndarray::{Array2, ArrayView2, ArrayViewMut1};
 use rayon::prelude::*;
 
-/// Below this many merged genes the table of all of them is used for every spot.
-const DENSE: usize = 1024;
 /// Smallest share a spot starts from.
 const START: f64 = 1e-4;
 /// Weight of the neighbors' mean in the center of the prior; the rest is the mean of the section.
 const NEAR: f64 = 0.9;
-
-/// Shapes of genes, merged or not: rate of each in each type, with the weight of the gene.
-#[derive(Debug, Clone)]
-pub struct Shapes {
-    types: usize,
-    /// Merged genes x types.
-    by_gene: Vec<f32>,
-    /// Tiles of genes x (types and a line of zeros); empty for many genes.
-    by_tile: Vec<Tile>,
-    background: Vec<Tile>,
-    /// Merged gene and weight of every gene.
-    merged: Vec<(u32, f32)>,
-}
-
-impl Shapes {
-    /// * `rates`: types x merged genes.
-    /// * `background`: rate of each merged gene beside the types.
-    /// * `merged`: merged gene of every gene.
-    /// * `weights`: weight of every gene's counts.
-    ///
-    /// # Errors
-    /// [`Error::Rows`] when lengths disagree, [`Error::Index`] for a merged gene out of range.
-    pub fn new(
-        rates: ArrayView2<f64>,
-        background: ArrayView1<f64>,
-        merged: ArrayView1<i64>,
-        weights: ArrayView1<f64>,
-    ) -> Result<Self> {
-        let (types, genes) = rates.dim();
-        check::same_rows("rates", genes, "background", background.len())?;
-        check::same_rows("merged", merged.len(), "weights", weights.len())?;
-        check::indices("merged", merged.iter().copied(), genes)?;
-        let by_gene = rates.t().iter().map(|&rate| rate as f32).collect();
-        let mut by_tile = Vec::new();
-        if genes <= DENSE {
-            by_tile.resize(genes.div_ceil(TILE) * (types + 1), filled(0.0));
-            for ((kind, gene), &rate) in rates.indexed_iter() {
-                let (tile, half, lane) = place(gene);
-                by_tile[tile * (types + 1) + kind][half][lane] = rate as f32;
-            }
-        }
-        let mut tiles = vec![filled(1.0); genes.div_ceil(TILE)];
-        for (gene, &rate) in background.iter().enumerate() {
-            // A rate that rounds to 0 would divide 0 by 0.
-            let (tile, half, lane) = place(gene);
-            tiles[tile][half][lane] = (rate as f32).max(f32::MIN_POSITIVE);
-        }
-        Ok(Self {
-            types,
-            by_gene,
-            by_tile,
-            background: tiles,
-            merged: merged.iter().zip(weights).map(|(&gene, &weight)| (gene as u32, weight as f32)).collect(),
-        })
-    }
-
-    /// Number of merged genes.
-    fn genes(&self) -> usize {
-        self.by_gene.len().checked_div(self.types).unwrap_or(0)
-    }
-}
 
 /// What pulls the shares of a spot: `counts` prior counts centered on neighbors and section.
 #[derive(Debug, Clone)]
@@ -107,12 +44,10 @@ pub struct SpotFit {
 /// Spots per task of a wave.
 const TASK: usize = 8;
 
-/// Memory of one worker: the counts of a spot, and the table of its genes alone.
+/// Memory of one worker: counts of a spot, and the table of its genes alone.
 #[derive(Default)]
 struct Workspace {
     kernel: Scratch,
-    totals: Vec<Tile>,
-    touched: Vec<u32>,
     lines: Vec<Tile>,
     background: Vec<Tile>,
     counts: Vec<Tile>,
@@ -144,6 +79,12 @@ impl SpotFit {
         Ok(Self { shapes, prior, center, shares: start })
     }
 
+    /// The shapes, to weigh counts with.
+    #[must_use]
+    pub fn shapes(&self) -> &Shapes {
+        &self.shapes
+    }
+
     /// Shares of the weighted counts, spots x types.
     #[must_use]
     pub fn shares(&self) -> ArrayView2<'_, f32> {
@@ -157,8 +98,8 @@ impl SpotFit {
     ///
     /// # Errors
     /// [`Error::Rows`], [`Error::Index`] or [`Error::Shape`] when the block does not fit, [`Error::Cancelled`] on request.
-    pub fn sweep(&mut self, block: &Block, spots: &[i64], watch: &dyn Watch) -> Result<f64> {
-        check::same_rows("counts", block.rows(), "spots", spots.len())?;
+    pub fn sweep(&mut self, weighted: &WeightedRows, spots: &[i64], watch: &dyn Watch) -> Result<f64> {
+        check::same_rows("counts", weighted.rows(), "spots", spots.len())?;
         check::indices("spots", spots.iter().copied(), self.shares.nrows())?;
         if spots.windows(2).any(|pair| pair[0] >= pair[1]) {
             let (found, expected) = ("spots out of order".to_string(), "ascending spots".to_string());
@@ -179,7 +120,7 @@ impl SpotFit {
                 .map_init(Workspace::default, |work, rows| {
                     let mut out = Vec::with_capacity(rows.len() * this.shapes.types);
                     for &row in rows {
-                        this.visit(block, row, spots[row] as usize, work);
+                        this.visit(weighted.row(row), spots[row] as usize, work);
                         out.extend(work.z.iter().map(|&share| share as f32));
                     }
                     out
@@ -230,63 +171,42 @@ impl SpotFit {
     }
 
     /// Leave the new shares of a spot in `work.z`.
-    fn visit(&self, block: &Block, row: usize, spot: usize, work: &mut Workspace) {
+    fn visit(&self, (genes, found): (&[u16], &[f32]), spot: usize, work: &mut Workspace) {
         work.z.clear();
         work.z.extend(self.shares.row(spot).iter().map(|&share| f64::from(share)));
-        self.collect(block, row, work);
-        if work.touched.is_empty() {
+        if genes.is_empty() {
             return;
         }
         self.alpha(spot, &mut work.alpha);
-        let shapes = &self.shapes;
+        let (shapes, types) = (&self.shapes, self.shapes.types);
         let rules = Rules { steps: self.prior.steps, tolerance: self.prior.tolerance };
-        let Workspace { kernel, totals, touched, lines, background, counts, alpha, z } = work;
-        if !shapes.by_tile.is_empty() && touched.len() * 4 > shapes.genes() * 3 {
-            let table = Table { lines: &shapes.by_tile, background: &shapes.background, counts: totals };
+        let Workspace { kernel, lines, background, counts, alpha, z } = work;
+        let dense = !shapes.by_tile.is_empty() && genes.len() * 4 > shapes.genes() * 3;
+        let tiles = if dense { shapes.background.len() } else { genes.len().div_ceil(TILE) };
+        counts.clear();
+        counts.resize(tiles, filled(0.0));
+        if dense {
+            for (&gene, &count) in genes.iter().zip(found) {
+                let (tile, half, lane) = place(usize::from(gene));
+                counts[tile][half][lane] = count;
+            }
+            let table = Table { lines: &shapes.by_tile, background: &shapes.background, counts };
             fit_spot(&table, alpha, z, rules, kernel);
-        } else {
-            let tiles = touched.len().div_ceil(TILE);
-            lines.clear();
-            lines.resize(tiles * (shapes.types + 1), filled(0.0));
-            background.clear();
-            background.resize(tiles, filled(1.0));
-            counts.clear();
-            counts.resize(tiles, filled(0.0));
-            for (at, &gene) in touched.iter().enumerate() {
-                let gene = gene as usize;
-                let ((tile, half, lane), from) = (place(at), place(gene));
-                let rates = &shapes.by_gene[gene * shapes.types..][..shapes.types];
-                let lines = &mut lines[tile * (shapes.types + 1)..];
-                rates.iter().zip(lines).for_each(|(&rate, line)| line[half][lane] = rate);
-                background[tile][half][lane] = shapes.background[from.0][from.1][from.2];
-                counts[tile][half][lane] = totals[from.0][from.1][from.2];
-            }
-            fit_spot(&Table { lines, background, counts }, alpha, z, rules, kernel);
+            return;
         }
-        for &gene in touched.iter() {
-            let (tile, half, lane) = place(gene as usize);
-            totals[tile][half][lane] = 0.0;
+        lines.clear();
+        lines.resize(tiles * (types + 1), filled(0.0));
+        background.clear();
+        background.resize(tiles, filled(1.0));
+        for (at, (&gene, &count)) in genes.iter().zip(found).enumerate() {
+            let ((tile, half, lane), from) = (place(at), place(usize::from(gene)));
+            let rates = &shapes.by_gene[usize::from(gene) * types..][..types];
+            let lines = &mut lines[tile * (types + 1)..][..types];
+            rates.iter().zip(lines).for_each(|(&rate, line)| line[half][lane] = rate);
+            background[tile][half][lane] = shapes.background[from.0][from.1][from.2];
+            counts[tile][half][lane] = count;
         }
-    }
-
-    /// Add up the weighted counts of a row by merged gene.
-    fn collect(&self, block: &Block, row: usize, work: &mut Workspace) {
-        let Workspace { totals, touched, .. } = work;
-        totals.resize(self.shapes.background.len(), filled(0.0));
-        let mut found = 0;
-        for (gene, count) in block.row(row) {
-            let (merged, weight) = self.shapes.merged[gene];
-            let (tile, half, lane) = place(merged as usize);
-            let total = &mut totals[tile][half][lane];
-            // Written always and counted when new: whether it is new cannot be foreseen by the processor.
-            if found == touched.len() {
-                touched.push(0);
-            }
-            touched[found] = merged;
-            found += usize::from(*total == 0.0);
-            *total += weight * count;
-        }
-        touched.truncate(found);
+        fit_spot(&Table { lines, background, counts }, alpha, z, rules, kernel);
     }
 }
 
