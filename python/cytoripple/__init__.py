@@ -8,8 +8,8 @@ Use it in the scverse manner::
     run = ct.tl.train_grn(adata, network=network, run_dir="run", cluster_key="cell_type", layer="norm")
     ct.tl.perturb(adata, run, {"Tf0": 0.0})
 
-Only numpy is imported here; the modules ``io``, ``pp``, ``tl``, ``pl``, ``deconv``, ``datasets`` and ``kernels`` are
-loaded at their first use.
+Only numpy is imported here; the modules ``io``, ``pp``, ``tl``, ``pl``, ``deconv``, ``datasets`` and
+``kernels`` are loaded at their first use.
 """
 
 from __future__ import annotations

@@ -9,12 +9,20 @@ from numpy.typing import NDArray
 __all__ = [
     "DEBUG_BUILD",
     "CoreError",
+    "Expectation",
+    "FirstModel",
     "ReceivedPlan",
     "RegulatoryModel",
+    "SpotFit",
+    "WeightedRows",
     "__version__",
     "check_design",
+    "deconv_profile_sums",
+    "deconv_sums",
     "fit_batch",
+    "merge_genes",
     "nearest_neighbors",
+    "neighbor_graph",
     "sparse_group_lasso",
     "validation_errors",
 ]
@@ -163,3 +171,92 @@ class RegulatoryModel:
         threads: int,
         progress: Callable[[int, int], object] | None,
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]: ...
+
+# --- deconvolution
+
+_Rows = tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32], NDArray[np.int32]]
+
+def deconv_sums(
+    rows: _Rows, genes: int, threads: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64], int, int, float, tuple[int, float] | None]:
+    """Depths, gene totals, stored entries, entries with a fraction, the largest, the first unusable one."""
+
+def deconv_profile_sums(
+    rows: _Rows, kinds: NDArray[np.int64], types: int, genes: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Add up counts, shares of the cell, and squares of those by type (types x genes)."""
+
+def neighbor_graph(
+    points: NDArray[np.float64],
+    section: NDArray[np.int64],
+    k: int,
+    removed: NDArray[np.bool_],
+    threads: int,
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Offsets and neighbors of the symmetric graph of nearest neighbors inside sections."""
+
+def merge_genes(
+    points: NDArray[np.float64], weights: NDArray[np.float64], groups: int, threads: int
+) -> NDArray[np.int64]:
+    """Group of every gene by weighted k-means."""
+
+@final
+class FirstModel:
+    """Weighted profiles for the first fit."""
+
+    def __new__(cls, profiles: NDArray[np.float64], weights: NDArray[np.float64]) -> FirstModel: ...
+    def fit(self, rows: _Rows, threads: int) -> NDArray[np.float32]: ...
+
+@final
+class Expectation:
+    """What a fit expects of every gene, for residuals and stability."""
+
+    def __new__(
+        cls,
+        rates: NDArray[np.float64],
+        background: NDArray[np.float64],
+        weights: NDArray[np.float64],
+        marked: NDArray[np.int64],
+    ) -> Expectation: ...
+    def misfit(
+        self, rows: _Rows, shares: NDArray[np.float32], threads: int
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]: ...
+    def stability(
+        self,
+        rows: _Rows,
+        shares: NDArray[np.float32],
+        alpha: NDArray[np.float64],
+        spread: NDArray[np.float64],
+        kappa: float,
+        threads: int,
+    ) -> NDArray[np.float32]: ...
+
+@final
+class WeightedRows:
+    """Weighted counts of a block by merged gene."""
+
+    @property
+    def bytes(self) -> int: ...
+
+@final
+class SpotFit:
+    """Shares of all spots while they are fitted."""
+
+    def __new__(
+        cls,
+        rates: NDArray[np.float64],
+        background: NDArray[np.float64],
+        merged: NDArray[np.int64],
+        weights: NDArray[np.float64],
+        start: NDArray[np.float32],
+        section: NDArray[np.uint32],
+        counted: NDArray[np.bool_],
+        graph: tuple[NDArray[np.int64], NDArray[np.int64]] | None,
+        kappa: float,
+        steps: int,
+        tolerance: float,
+    ) -> SpotFit: ...
+    def weigh(self, rows: _Rows, threads: int) -> WeightedRows: ...
+    def sweep(self, rows: WeightedRows, spots: NDArray[np.int64], threads: int) -> float: ...
+    def shares(self) -> NDArray[np.float32]: ...
+    def alphas(self, spots: NDArray[np.int64]) -> NDArray[np.float64]: ...

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from cytoripple.deconv.profiles import Signatures
-    from cytoripple.deconv.result import Deconvolution, Pair, Residuals
     from cytoripple.deconv.reference import signatures
+    from cytoripple.deconv.result import Deconvolution, Pair, Residuals
     from cytoripple.deconv.tool import deconvolve
     from cytoripple.deconv.weights import GeneWeights
 

@@ -1,4 +1,4 @@
-"""Counts read in blocks of rows, from memory or from disk, in an order that does not depend on where they are."""
+"""Counts read in blocks of rows, from memory or from disk, in the same order."""
 
 from __future__ import annotations
 
@@ -74,19 +74,19 @@ class Counts:
     ) -> None:
         if getattr(matrix, "dtype", np.dtype(object)).kind not in "biuf":
             raise LayerError(f"{name} has dtype {getattr(matrix, 'dtype', None)}, expected real numbers")
+        self.matrix: Any = matrix
         if not sparse.issparse(matrix) and getattr(matrix, "format", "csr") == "csc":
             raise LayerError(
                 f"{name} is stored on disk by columns (CSC), expected rows (CSR): load it with "
                 "adata = adata.to_memory(), or rewrite the file with adata.X = adata.X.tocsr()"
             )
-        if sparse.issparse(matrix):
-            if matrix.format != "csr":
-                log.info("%s is %s: converting it to CSR takes a copy", name, matrix.format.upper())
-                matrix = matrix.tocsr()
-            if not matrix.has_canonical_format:
-                matrix = matrix.copy()
-                matrix.sum_duplicates()
-        self.matrix = matrix
+        if self.is_csr:
+            if self.matrix.format != "csr":
+                log.info("%s is %s: converting it to CSR takes a copy", name, self.matrix.format.upper())
+                self.matrix = self.matrix.tocsr()
+            if not self.matrix.has_canonical_format:
+                self.matrix = self.matrix.copy()
+                self.matrix.sum_duplicates()
         self.position = np.ascontiguousarray(position, dtype=np.int32)
         self.n_genes = n_genes
         self.name, self.hint = name, hint
@@ -115,11 +115,10 @@ class Counts:
             block = block.compute() if hasattr(block, "compute") else block
             if not span.whole:
                 block = block[span.spots - first]
-        if not sparse.issparse(block):
-            block = sparse.csr_matrix(np.asarray(block))
-        elif not self.is_csr and not block.has_canonical_format:
-            block.sum_duplicates()
-        return self._as_rows(block.indptr.astype(np.int64), block.indices, block.data)
+        csr: Any = block if sparse.issparse(block) else sparse.csr_matrix(np.asarray(block))
+        if not csr.has_canonical_format:
+            csr.sum_duplicates()
+        return self._as_rows(csr.indptr.astype(np.int64), csr.indices, csr.data)
 
     def _as_rows(self, starts: NDArray[np.int64], columns: NDArray[Any], data: NDArray[Any]) -> Rows:
         columns = np.ascontiguousarray(columns, dtype=np.int32)

@@ -55,7 +55,9 @@ def spread(rates: Floats, weight: Floats) -> Floats:
     return np.asarray((rates * weight**2) @ rates.T)
 
 
-def confusable(types: tuple[str, ...], profiles: Floats, weight: Floats, background: Floats) -> tuple[Pair, ...]:
+def confusable(
+    types: tuple[str, ...], profiles: Floats, weight: Floats, background: Floats
+) -> tuple[Pair, ...]:
     """All pairs of types, the hardest to tell apart first.
 
     Similarity is the cosine of profiles over the square root of the gene's mean rate; `counts_to_separate` is

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -89,8 +89,14 @@ def fit(
 ) -> Deconvolution:
     """Run the method."""
     progress = progress or Silent()
-    profiles = job.signatures.shrunk()
     mean = sums.genes / sums.genes.sum() if job.shared is None else job.shared.mean
+    unread = weights.unread(mean, job.signatures.profile)
+    if unread.any():
+        log.warning(
+            "%d genes are common in the reference and (nearly) absent from the spots: not used", unread.sum()
+        )
+        job = replace(job, signatures=job.signatures.without(unread))
+    profiles = job.signatures.shrunk()
     model = _core.FirstModel(profiles, weights.first_weights(mean))
     shares = np.empty((job.counts.n_rows, len(profiles)), dtype=np.float32)
     sample = _sample(job, sums)
@@ -193,7 +199,7 @@ def _fit_default(
     shares = rna_shares(spots, rates, learned.weight)
     stability = None
     if job.stability:
-        expectation = _core.Expectation(rates, learned.background, learned.weight, [])
+        expectation = _core.Expectation(rates, learned.background, learned.weight, weights.NOTHING)
         stability = np.full_like(shares, np.nan)
         square = diagnose.spread(rates, learned.weight)
         for span in spans:

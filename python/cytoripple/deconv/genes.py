@@ -46,14 +46,14 @@ def shared_genes(
     fewest = max(FEWEST, n_types)
     if len(positions) < fewest:
         raise GeneMatchError(
-            f"spots ({len(spots)} genes) and reference ({len(reference)} genes) share {len(positions)} genes, "
+            f"spots ({len(spots)} genes) and reference ({len(reference)} genes) share {len(positions)}, "
             f"expected at least {fewest} for {n_types} types. {_reason(spots, reference, len(positions))}"
         )
     return positions, there, tuple(str(name) for name in spots[positions])
 
 
 def _reason(spots: pd.Index[str], reference: pd.Index[str], shared: int) -> str:
-    """What would make more names match, and the line that does it."""
+    """Say what would make more names match, and the line that does it."""
     folded = len(set(spots.str.casefold()) & set(reference.str.casefold()))
     if folded > 2 * shared + 1:
         return (
@@ -65,14 +65,17 @@ def _reason(spots: pd.Index[str], reference: pd.Index[str], shared: int) -> str:
     bare &= set(reference.str.replace(versions, "", regex=True))
     if len(bare) > 2 * shared + 1:
         return (
-            f"{len(bare)} would match without Ensembl versions ({_example(spots)} and {_example(reference)}): "
+            f"{len(bare)} would match without Ensembl versions "
+            f"({_example(spots)} and {_example(reference)}): "
             r"adata.var_names = adata.var_names.str.replace(r'\.\d+$', '', regex=True), and the same for the "
             "reference"
         )
     ids = [float(names.str.match(_ENSEMBL).mean()) for names in (spots, reference)]
     if max(ids) > 0.5 > min(ids):
         left, right = ("spots", "reference") if ids[0] > ids[1] else ("reference", "spots")
-        return f"The {left} have Ensembl identifiers, the {right} have symbols: use the same kind in var_names"
+        return (
+            f"The {left} have Ensembl identifiers, the {right} have symbols: use the same kind in var_names"
+        )
     known = [str(name) for name in reference]
     misses = [str(name) for name in spots[:200] if name not in set(known)][:3]
     near = [f"{name!r}{did_you_mean(name, known)}" for name in misses]

@@ -41,8 +41,9 @@ def check_coords(coords: ArrayLike, sections: NDArray[np.int64]) -> NDArray[np.f
         part = array[sections == section]
         if len(part) > 1 and not np.ptp(part, axis=0).any():
             raise CoordinatesError(
-                f"all {len(part)} spots{_where(section, sections)} have the same coordinates {part[0].tolist()}, "
-                "expected positions: give the right spatial_key, or fit without coordinates (spatial_key=None)"
+                f"all {len(part)} spots{_where(section, sections)} have the same coordinates, "
+                f"{part[0].tolist()}, expected positions: give the right spatial_key, or fit without "
+                "coordinates (spatial_key=None)"
             )
         if 1 < len(part) <= NEIGHBORS:
             log.warning(
@@ -87,7 +88,8 @@ def given(graph: Any, sections: NDArray[np.int64], empty: NDArray[np.bool_]) -> 
     matrix.eliminate_zeros()
     matrix.sum_duplicates()
     matrix.data[:] = 1
-    if (matrix != matrix.T).nnz:
+    difference: Any = matrix - matrix.T
+    if np.any(difference.data):
         raise InputError("graph is not symmetric: give graph + graph.T")
     links = matrix.tocoo()
     if (sections[links.row] != sections[links.col]).any():

@@ -16,10 +16,10 @@ MERGED = 512
 
 
 def groups_of(rates: Floats, weight: Floats, totals: Floats, threads: int) -> NDArray[np.int64]:
-    """Merged gene of every gene; every gene its own where there are at most 1000.
+    """Find the merged gene of every gene; where there are at most 1000 genes each is its own.
 
-    Genes enter the fit only through their shape over the types. Genes of like shape are found by k-means on the
-    square root of the shape; genes with many counts and a shape of their own count most.
+    Genes enter the fit only through their shape over the types. Genes of like shape are found by k-means on
+    the square root of the shape; genes with many counts and a shape of their own count most.
 
     Parameters
     ----------
@@ -48,13 +48,16 @@ def groups_of(rates: Floats, weight: Floats, totals: Floats, threads: int) -> ND
 def merged_shapes(
     rates: Floats, background: Floats, weight: Floats, groups: NDArray[np.int64]
 ) -> tuple[Floats, Floats, NDArray[np.int64], Floats]:
-    """Rates and background of the merged genes, merged gene and weight of each gene: what a spot fit starts with."""
+    """Rates and background of the merged genes, merged gene and weight of each gene."""
     theta = rates / (rates @ weight)[:, None]
     n = int(groups.max()) + 1
     if n == len(groups):
         return theta, background, groups, weight
-    summed = np.stack([np.bincount(groups, weights=row, minlength=n) for row in theta * weight])
-    return summed, np.bincount(groups, weights=background * weight, minlength=n), groups, weight
+    summed = [
+        np.bincount(groups, weights=row, minlength=n) for row in (*(theta * weight), background * weight)
+    ]
+    table = np.asarray(summed, dtype=np.float64)
+    return table[:-1], table[-1], groups, weight
 
 
 def spot_fit(

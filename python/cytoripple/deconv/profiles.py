@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -77,6 +77,13 @@ class Signatures:
             kind=self.kind,
         )
 
+    def without(self, genes: NDArray[np.bool_]) -> Signatures:
+        """Set the share of some genes to 0 in every type and scale the rows to sum 1 again."""
+        kept = self.take(np.flatnonzero(~genes))
+        profile = np.zeros_like(self.profile)
+        profile[:, ~genes] = kept.profile
+        return replace(kept, genes=self.genes, profile=profile, spread=self.spread)
+
     def errors(self) -> Floats:
         """K x G, squared standard error of `profile`, evaluated half-way to the mean over types."""
         half = (self.profile + self.profile.mean(axis=0)) / 2
@@ -143,20 +150,19 @@ def from_cells(
     )
 
 
-def _check_types(
-    types: tuple[str, ...], n_cells: Floats, kinds: NDArray[np.int64], name: str
-) -> None:
+def _check_types(types: tuple[str, ...], n_cells: Floats, kinds: NDArray[np.int64], name: str) -> None:
     if len(types) < 2:
         raise InputError(
-            f"the reference has {len(types)} type ({', '.join(map(repr, types))}), expected at least 2 to tell apart"
+            f"the reference has {len(types)} type ({', '.join(map(repr, types))}), "
+            "expected at least 2 to tell apart"
         )
     check_names("type", types)
     for wanted, what in ((0, "no cell with counts"), (1, "a single cell with counts")):
         few = [types[at] for at in np.flatnonzero(n_cells == wanted)]
         if few:
             raise InputError(
-                f"{name}: {', '.join(map(repr, few[:5]))} {'has' if len(few) == 1 else 'have'} {what} in the genes "
-                "shared with the spots, expected at least 2 per type: drop the type or join it with a like one"
+                f"{name}: {', '.join(map(repr, few[:5]))} {'has' if len(few) == 1 else 'have'} {what} "
+                "in the genes used, expected at least 2 per type: drop the type or join it with a like one"
             )
     empty = int((kinds >= 0).sum() - n_cells.sum())
     if empty:
@@ -175,7 +181,7 @@ def _spread(equal: Floats, variance: Floats, n_cells: Floats, inverse: Floats) -
     trust = trust / trust.sum()
     mean = float(trust @ np.clip(raw, 0.0, 20.0))
     between = max(float(trust @ (raw - mean) ** 2 - trust @ error), 0.05)
-    return np.maximum(mean + between / (between + error) * (raw - mean), 0.02)
+    return np.asarray(np.maximum(mean + between / (between + error) * (raw - mean), 0.02))
 
 
 def from_table(
@@ -187,8 +193,9 @@ def from_table(
 ) -> Signatures:
     """Profiles from a table of mean counts (K x G).
 
-    There is no spread between cells to learn from, so it is set to 0.1 for every gene and the cells to 100 per
-    type unless given. Rows that all have the same sum are taken as normalized, from cells of 5,000 counts.
+    There is no spread between cells to learn from, so it is set to 0.1 for every gene and the cells to 100
+    per type unless given. Rows that all have the same sum are taken as normalized, from cells of 5,000
+    counts.
 
     Raises
     ------
@@ -197,7 +204,9 @@ def from_table(
     """
     values = np.asarray(table, dtype=np.float64)
     if values.ndim != 2:
-        raise InputError(f"the table has {values.ndim} dimensions (shape {values.shape}): expected types x genes")
+        raise InputError(
+            f"the table has {values.ndim} dimensions (shape {values.shape}): expected types x genes"
+        )
     if not np.isfinite(values).all() or (values < 0).any():
         raise InputError(
             "the table has values that are negative, NaN or infinite: expected mean counts per type"
@@ -208,7 +217,7 @@ def from_table(
     depth = values.sum(axis=1)
     cells = np.full(len(values), _TABLE_CELLS) if n_cells is None else np.asarray(n_cells, dtype=np.float64)
     if cells.shape != depth.shape or not (cells >= 1).all():
-        raise InputError(f"n_cells is {n_cells}: give one number of cells, at least 1, per type")
+        raise InputError(f"n_cells is {n_cells!r}: give one number of cells, at least 1, per type")
     if (depth <= 0).any():
         raise InputError(f"type {names[int(np.argmin(depth))]!r} has no counts in the table: drop it")
     _check_types(names, np.maximum(cells, 2.0), np.zeros(0, dtype=np.int64), "the table")
@@ -239,7 +248,8 @@ def check_names(what: str, names: tuple[str, ...]) -> None:
         other = seen.setdefault(name.strip().casefold(), name)
         if other is not name:
             raise InputError(
-                f"{what}s {other!r} and {name!r} are the same name, expected distinct ones: rename or join them"
+                f"{what}s {other!r} and {name!r} are the same name, expected distinct ones: "
+                "rename or join them"
             )
 
 
@@ -258,7 +268,9 @@ def check_distinct(signatures: Signatures) -> None:
     for at, group in enumerate(back):
         if first[group] != at:
             one, two = signatures.types[int(first[group])], signatures.types[at]
-            raise InputError(f"types {one!r} and {two!r} have the same profile: join them, they cannot be told apart")
+            raise InputError(
+                f"types {one!r} and {two!r} have the same profile: join them, they cannot be told apart"
+            )
 
 
 def labels_of(labels: Any) -> tuple[NDArray[np.int64], tuple[str, ...]]:

@@ -34,8 +34,9 @@ def signatures(
     Parameters
     ----------
     reference
-        Annotated cells: an AnnData object with `cell_type_key` (in memory or backed), or a cells x genes matrix
-        with `labels`, raw counts. Or a table of mean counts, types x genes: a data frame or an array.
+        Annotated cells with raw counts: an AnnData object with `cell_type_key` (in memory or backed), or a
+        cells x genes matrix with `labels`. Or a table of mean counts, types x genes: a data frame or an
+        array.
     cell_type_key
         Column of ``reference.obs``.
     labels
@@ -43,8 +44,8 @@ def signatures(
     layer
         Layer with the raw counts; None is ``X``.
     kind
-        ``"mean"`` gives every cell of a type the same weight, ``"pooled"`` every count (deep cells weigh more),
-        ``"depth_weighted"`` is half-way between, which was the most accurate. Not used for a table.
+        ``"mean"`` gives every cell of a type the same weight, ``"pooled"`` every count (deep cells weigh
+        more), ``"depth_weighted"`` is half-way between, which was the most accurate. Not used for a table.
     genes
         Names to keep (AnnData, data frame), or the names of the columns (matrix, array).
     types
@@ -56,16 +57,16 @@ def signatures(
 
     Returns
     -------
-    The profiles (types sorted by name, or the rows of the table in their order) with cells per type, spread between cells
-    and depth, which say how far they can be trusted.
+    The profiles (types sorted by name, or the rows of the table in their order) with cells per type, spread
+    between cells and depth, which say how far they can be trusted.
 
     Raises
     ------
     LayerError
         The values are not raw counts.
     InputError
-        A label is missing, there are fewer than two types, a type has fewer than two cells, two types have the
-        same name or profile, or an argument does not fit the kind of reference.
+        A label is missing, there are fewer than two types, a type has fewer than two cells, two types have
+        the same name or profile, or an argument does not fit the kind of reference.
 
     Examples
     --------
@@ -168,7 +169,9 @@ def _from_frame(table: pd.DataFrame, genes: Sequence[str] | None, n_cells: Array
     columns = pd.Index(table.columns.astype(str))
     for what, names in (("type", table.index), ("gene", columns)):
         if not names.is_unique:
-            raise InputError(f"the table names a {what} twice ({names[names.duplicated()][0]!r}): make names distinct")
+            raise InputError(
+                f"the table names a {what} twice ({names[names.duplicated()][0]!r}): make names distinct"
+            )
     if genes is not None:
         table = table.iloc[:, shared_genes(columns, pd.Index(list(genes)), 0)[0]]
     return profiles.from_table(
@@ -185,7 +188,9 @@ def _from_matrix(
     matrix = matrix if hasattr(matrix, "shape") else np.asarray(matrix)
     kinds, types = profiles.labels_of(labels)
     if len(kinds) != matrix.shape[0]:
-        raise InputError(f"labels has {len(kinds)} entries, expected one per reference cell ({matrix.shape[0]})")
+        raise InputError(
+            f"labels has {len(kinds)} entries, expected one per reference cell ({matrix.shape[0]})"
+        )
     names = None if genes is None else tuple(map(str, genes))
     if names is not None and len(names) != matrix.shape[1]:
         raise InputError(f"{len(names)} gene names for {matrix.shape[1]} columns of the reference")

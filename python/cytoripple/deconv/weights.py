@@ -22,10 +22,15 @@ BACKGROUND = 0.02
 SAMPLE = 20_000
 """Spots at most from which weights are learned."""
 LARGE_PLATFORM = 0.8
+NOTHING = np.zeros(0, dtype=np.int64)
 _ROUNDS = 2
 _STEPS = 20
 _ALONE_KAPPA = 1.0
 _RARE = 2e-6
+_UNREAD = 0.02
+"""Less than this part of the reference's share: beyond what platforms differ by."""
+_DECISIVE = 0.25
+"""Part of all information that one gene may carry."""
 _TRUSTED = 0.25
 _FEW = 20
 
@@ -76,11 +81,6 @@ class GeneWeights:
         """Rate of each gene that belongs to no type."""
         return BACKGROUND * self.mean
 
-    @property
-    def first(self) -> Floats:
-        """Weight of each gene in the first fit: one over its variance under Poisson noise."""
-        return first_weights(self.mean)
-
     def missing(self) -> NDArray[np.int64]:
         """Genes seen far more often than the types explain, the strongest first. A hint, not a test."""
         spread = np.sqrt(self.platform_sd**2 + self.log_variance)
@@ -90,8 +90,25 @@ class GeneWeights:
 
 
 def first_weights(mean: Floats) -> Floats:
-    """One over the variance of a gene's share under Poisson noise."""
+    """Weigh every gene by one over the variance of its share under Poisson noise."""
     return 1 / (mean + _RARE)
+
+
+def unread(mean: Floats, profiles: Floats) -> NDArray[np.bool_]:
+    """Genes that the tissue (nearly) lacks although they are common in the reference.
+
+    They were not read there, say for want of a probe. In the first fit the tiny variance of such a gene would
+    let it decide alone which types are present.
+
+    Parameters
+    ----------
+    mean
+        Share of each gene in all counts of the tissue.
+    profiles
+        Types x genes.
+    """
+    usual = profiles.mean(axis=0)
+    return np.asarray((mean < _UNREAD * usual) & (usual**2 * first_weights(mean) > _DECISIVE))
 
 
 def estimate(
@@ -136,7 +153,7 @@ def estimate(
         factor = np.exp(np.clip(ratio, -limit, limit) * sd**2 / (sd**2 + variance))
         rates = shrunk * factor
         squares = np.zeros(counts.n_genes)
-        expectation = _core.Expectation(rates, background, np.zeros(counts.n_genes), [])
+        expectation = _core.Expectation(rates, background, np.zeros(counts.n_genes), NOTHING)
         for span in spans:
             squares += expectation.misfit(counts.rows(span), shares[span.spots], threads)[0]
         fitted = pooled @ rates + background * depth.sum()

@@ -49,8 +49,8 @@ def deconvolve(
         neighbors. It costs less and errs more.
     kappa
         Strength of the neighbors in counts: 10 suits tissue sections, 2 single-cell resolution and sharp
-        borders, 20 very smooth tissue. Spots with many counts follow their own counts. Without coordinates the mean
-        over all spots takes the neighbors' place with 0.3 times this strength.
+        borders, 20 very smooth tissue. Spots with many counts follow their own counts. Without coordinates
+        the mean over all spots takes the neighbors' place with 0.3 times this strength.
     samples
         Section of each spot (whole numbers): sections share the gene weights and nothing else.
     labels
@@ -85,8 +85,8 @@ def deconvolve(
     Notes
     -----
     Not a test for types missing from the reference: a neighboring type absorbs them. Errors of the profiles
-    dominate beyond some 1,500 counts per spot; more reference cells help there, more counts do not. A common type present
-    everywhere gains little, and neighbors blur sharp borders (use a smaller `kappa`).
+    dominate beyond some 1,500 counts per spot; more reference cells help there, more counts do not. A common
+    type present everywhere gains little, and neighbors blur sharp borders (use a smaller `kappa`).
 
     Examples
     --------
