@@ -125,8 +125,9 @@ class Counts:
         return starts, columns, np.ascontiguousarray(data, dtype=np.float32), self.position
 
     def take(self, spots: NDArray[np.int64], pieces: list[sparse.csr_matrix[np.float32]]) -> Counts:
-        """Make counts of some rows, from pieces collected before (see `pick`)."""
+        """Make counts of some rows, from pieces collected before (see `pick`), which are emptied."""
         matrix = sparse.vstack(pieces, format="csr") if pieces else self.matrix[spots]
+        pieces.clear()
         return Counts(matrix, self.position, self.n_genes, name=self.name)
 
     def pick(self, rows: Rows, keep: NDArray[np.int64]) -> sparse.csr_matrix[np.float32]:

@@ -156,13 +156,8 @@ def _weights(
     common: dict[str, Any] = {"signatures": job.signatures, "threads": job.threads}
     if sample is None:
         return weights.estimate(job.counts, spans, shares, job.codes, sums=sums, sampled=False, **common)
-    order = sample
-    if pieces:  # collected block by block, in the order of the blocks
-        order = np.concatenate([span.spots[np.isin(span.spots, sample)] for span in spans])
+    order = np.concatenate([span.spots[np.isin(span.spots, sample)] for span in spans])
     taken = job.counts.take(order, pieces)
-    if pieces:
-        back = np.argsort(order)
-        taken, order = Counts(taken.matrix[back], taken.position, taken.n_genes, name=taken.name), order[back]
     sections = job.sections[order]
     parts = spans_of(sections, len(order))
     sub = taken.sums(parts, job.threads)
