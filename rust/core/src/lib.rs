@@ -12,6 +12,8 @@ pub mod ligand;
 pub mod neighbors;
 pub mod parallel;
 pub mod perturb;
+pub mod poisson;
+pub mod ripple;
 pub mod simd;
 pub mod splash;
 pub mod watch;

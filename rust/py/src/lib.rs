@@ -4,10 +4,12 @@ use pyo3::prelude::*;
 
 mod convert;
 mod deconv;
+mod joint;
 mod lasso;
 mod ligand;
 mod neighbors;
 mod perturb;
+mod ripple;
 
 #[pymodule]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -15,9 +17,11 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add("DEBUG_BUILD", cfg!(debug_assertions))?;
     deconv::register(module)?;
+    joint::register(module)?;
     lasso::register(module)?;
     ligand::register(module)?;
     neighbors::register(module)?;
     perturb::register(module)?;
+    ripple::register(module)?;
     Ok(())
 }
