@@ -3,6 +3,7 @@
 use pyo3::prelude::*;
 
 mod convert;
+mod deconv_flash;
 mod lasso;
 mod ligand;
 mod neighbors;
@@ -13,6 +14,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("CoreError", module.py().get_type::<convert::CoreError>())?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add("DEBUG_BUILD", cfg!(debug_assertions))?;
+    deconv_flash::register(module)?;
     lasso::register(module)?;
     ligand::register(module)?;
     neighbors::register(module)?;

@@ -1,0 +1,1 @@
+"""Cell types of spots from a single-cell reference."""
