@@ -12,6 +12,10 @@ use rayon::prelude::*;
 
 /// Spots of one color that are solved before their results are written back.
 const BATCH: usize = TASK * 64;
+/// Sweeps without overshoot, after which the types present are mostly known.
+const PLAIN: usize = 3;
+/// Spots that are asked how strongly they are coupled.
+const SAMPLE: usize = 512;
 
 /// How the solver ended.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -51,19 +55,26 @@ fn colors(system: &System) -> Vec<Vec<u32>> {
     groups
 }
 
-/// Overshoot for the strength of the coupling relative to the fit.
-fn overshoot(system: &System) -> f64 {
-    let mean = (0..system.types).map(|kind| system.diagonal(kind)).sum::<f64>() / system.types.max(1) as f64;
-    let ratio = system.lambda / mean.max(f64::MIN_POSITIVE);
-    let known = [(0.1, 1.0), (1.0, 1.5), (10.0, 1.8), (40.0, 1.9)];
-    for pair in known.windows(2) {
-        let ((low, from), (high, to)) = (pair[0], pair[1]);
-        if ratio <= high {
-            let share = ((ratio / low).ln() / (high / low).ln()).max(0.0);
-            return from + share * (to - from);
-        }
-    }
-    1.9
+/// Overshoot for the strength of the coupling, from spots spread over the tissue.
+///
+/// In the direction that its own counts hold least, with `m` the smallest eigenvalue of the Gram matrix of the types
+/// present, a spot follows the mean of its `n` neighbors by `mu = lambda n / (m + lambda n)`. With that rate per sweep
+/// the best overshoot is `2 / (1 + sqrt(1 - mu^2))` (Young 1954).
+fn overshoot(system: &System, beta: &[f64]) -> f64 {
+    let step = system.n_spots().div_ceil(SAMPLE).max(1);
+    let mut scratch = Spot::new(system);
+    let mut rates: Vec<f64> = (0..system.n_spots())
+        .step_by(step)
+        .filter(|&spot| !system.around(spot).is_empty())
+        .map(|spot| {
+            let pull = system.pull(spot);
+            pull / (pull + scratch.softest(system, &beta[spot * system.types..][..system.types]))
+        })
+        .filter(|rate| rate.is_finite())
+        .collect();
+    rates.sort_unstable_by(f64::total_cmp);
+    let rate = rates.get(rates.len() * 3 / 4).copied().unwrap_or(0.0);
+    2.0 / (1.0 + (1.0 - rate * rate).sqrt())
 }
 
 /// Solve in place from `beta` (spots x types, not negative) until the residual is at most `tol`.
@@ -80,7 +91,7 @@ pub fn solve(
     system.check_start(beta)?;
     let groups = colors(system);
     let unit = system.unit();
-    let omega = overshoot(system);
+    let mut omega = 1.0;
     let mut out = Outcome {
         sweeps: 0,
         residual: system.quality(beta)?.residual,
@@ -90,6 +101,10 @@ pub fn solve(
     };
     let mut buffer = Vec::new();
     while out.residual > tol && out.sweeps < max_sweeps {
+        if out.sweeps == PLAIN {
+            omega = overshoot(system, beta);
+            out.omega = omega;
+        }
         let mut worst = 0.0_f64;
         for spots in groups.iter().flat_map(|group| group.chunks(BATCH)) {
             worst = worst.max(update(system, beta, spots, (omega, 0.1 * tol * unit), &mut buffer));

@@ -70,6 +70,26 @@ impl Spot {
         self.old = old;
     }
 
+    /// Smallest eigenvalue of the Gram matrix of the types present in `b`, by inverse iteration; 0 when it has none.
+    pub(super) fn softest(&mut self, system: &System, b: &[f64]) -> f64 {
+        self.support.clear();
+        self.support.extend((0..system.types).filter(|&kind| b[kind] > 0.0));
+        self.target.fill(1.0);
+        let mut value = 0.0;
+        for _ in 0..12 {
+            if self.support.is_empty() || !self.solve_support(system, 0.0) {
+                return 0.0;
+            }
+            let length = self.solution[..self.support.len()].iter().map(|x| x * x).sum::<f64>().sqrt();
+            let before = self.support.iter().map(|&kind| self.target[kind].powi(2)).sum::<f64>().sqrt();
+            value = before / length;
+            for (&kind, x) in self.support.iter().zip(&self.solution) {
+                self.target[kind] = x / length;
+            }
+        }
+        value
+    }
+
     fn multiply(&mut self, system: &System, b: &[f64]) {
         self.product.fill(0.0);
         for (kind, &b) in b.iter().enumerate().filter(|(_, b)| **b != 0.0) {
