@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
 from cytoripple._errors import CoordinatesError, InputError
+from cytoripple._matrix import dense
 
 PIECE = 1024
 """Spots per sum in the kernel: blocks start at multiples of it, so that streaming does not change a bit."""
@@ -35,13 +36,14 @@ def check_counts(Y: Any) -> Any:
         raise InputError(f"Y has dtype {Y.dtype}: expected counts")
     if Y.shape[0] == 0:
         raise InputError("Y has no rows: expected at least one spot")
-    if sparse.issparse(Y):
-        csr = cast("Any", Y).tocsr()
-        if not csr.has_canonical_format:
-            csr = csr.copy() if csr is Y else csr
-            csr.sum_duplicates()
-        return csr
-    return Y
+    if not sparse.issparse(Y):
+        return Y
+    given: Any = Y
+    csr = given.tocsr()
+    if not csr.has_canonical_format:
+        csr = csr.copy() if csr is given else csr
+        csr.sum_duplicates()
+    return csr
 
 
 def check_inputs(Y: Any, X: Any, coords: Any) -> tuple[Any, NDArray[np.float64], NDArray[np.float64]]:
@@ -68,7 +70,7 @@ def check_inputs(Y: Any, X: Any, coords: Any) -> tuple[Any, NDArray[np.float64],
         Coordinates are misshapen or not finite.
     """
     Y = check_counts(Y)
-    X = X.toarray() if sparse.issparse(X) else np.asarray(X)
+    X = dense(X)
     if X.ndim != 2 or X.dtype.kind not in "biuf":
         raise InputError(f"X has shape {X.shape} and dtype {X.dtype}: expected numbers, types x genes")
     if X.shape[0] == 0:
@@ -121,7 +123,8 @@ def blocks(Y: Any, genes: NDArray[np.intp] | None = None, rows: int | None = Non
     ------
     CSR matrices, in the order of the spots.
     """
-    whole = sparse.issparse(Y) and Y.dtype.name in _NATIVE
+    name = np.dtype(Y.dtype).name
+    whole = sparse.issparse(Y) and name in _NATIVE
     if rows is None:
         rows = max(Y.shape[0], 1) if whole else _STREAMED_ROWS
         rows = PIECE if isinstance(Y, np.ndarray) else rows
@@ -131,7 +134,9 @@ def blocks(Y: Any, genes: NDArray[np.intp] | None = None, rows: int | None = Non
 
 
 def _native(block: Any) -> Any:
-    csr: Any = block if sparse.issparse(block) and block.format == "csr" else sparse.csr_matrix(block)
+    csr: Any = block
+    if not (sparse.issparse(block) and csr.format == "csr"):
+        csr = sparse.csr_matrix(block)
     if csr.dtype.name not in _NATIVE:
         csr = csr.astype(np.float32 if csr.dtype.itemsize < 4 and csr.dtype.kind != "f" else np.float64)
     return csr

@@ -117,8 +117,8 @@ def flash_deconvolve(
     Parameters
     ----------
     Y
-        Spots x genes counts: CSR, another sparse layout, dense, or a matrix on disk that gives rows by slicing
-        (an AnnData opened with ``backed="r"``).
+        Spots x genes counts: CSR, another sparse layout, dense, or a matrix on disk that gives rows
+        by slicing (an AnnData opened with ``backed="r"``).
     X
         Types x genes reference: mean counts per type.
     coords
@@ -196,8 +196,8 @@ def flash_deconvolve(
     )
     if not solution.converged and chosen.max_iter:
         _LOG.warning(
-            "the %s solver stopped unconverged after %d iterations (optimality residual %.1e): raise max_iter or "
-            "choose solver='sor'",
+            "the %s solver stopped unconverged after %d iterations (optimality residual %.1e): "
+            "raise max_iter or choose solver='sor'",
             solver,
             solution.n_iterations,
             solution.kkt_residual,

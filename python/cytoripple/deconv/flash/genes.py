@@ -166,7 +166,7 @@ def select_genes(moments: GeneMoments, X: Floats, *, n_hvg: int, n_markers_per_t
     chosen = np.union1d(pick_variable(moments, n_hvg), select_markers(X, n_markers_per_type)[0])
     if chosen.size == 0:
         raise InputError(
-            f"no gene was selected from {X.shape[1]} (n_hvg={n_hvg}, n_markers_per_type={n_markers_per_type}): "
+            f"no gene was selected with n_hvg={n_hvg} and n_markers_per_type={n_markers_per_type}: "
             "raise one of the two"
         )
     return chosen.astype(np.intp)

@@ -21,11 +21,11 @@ def leverage_scores(X: Floats, regularization: float = 1e-6) -> Floats:
     except np.linalg.LinAlgError:
         variance = X.var(axis=0)
         return np.asarray(variance / (variance.sum() + regularization))
-    scores = (u**2) @ (s**2 / (s**2 + regularization))
+    scores = np.asarray((u**2) @ (s**2 / (s**2 + regularization)))
     return np.asarray(scores / (scores.sum() + regularization))
 
 
 def amplitudes(leverage: Floats) -> Floats:
     """``clip(sqrt(g l_j / sum l), 0.1, 10)`` for `g` genes: 1 for a gene of average leverage."""
     share = leverage / (leverage.sum() + 1e-10)
-    return np.clip(np.sqrt(share * leverage.size + 1e-10), 0.1, 10.0)
+    return np.asarray(np.clip(np.sqrt(share * leverage.size + 1e-10), 0.1, 10.0))

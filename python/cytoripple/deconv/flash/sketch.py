@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
 from cytoripple._errors import InputError
+from cytoripple._matrix import dense
 from cytoripple.deconv.flash.leverage import amplitudes
 from cytoripple.kernels._check import integers
 
@@ -32,7 +33,7 @@ class CountSketch:
     def apply(self, values: Any) -> Floats:
         """Sketch rows over genes, dense or sparse, to a dense matrix."""
         out = values @ self.matrix()
-        return np.asarray(out.toarray() if sparse.issparse(out) else out)
+        return dense(out)
 
 
 def draw_hashes(
@@ -43,7 +44,7 @@ def draw_hashes(
     None draws from a fresh, unseeded stream; the state of numpy's global generator is never touched.
     """
     given = isinstance(random_state, np.random.RandomState)
-    stream = random_state if given else np.random.RandomState(random_state)
+    stream: Any = random_state if given else np.random.RandomState(cast("Any", random_state))
     bucket = stream.randint(0, width, size=n_genes)
     sign = stream.choice([-1, 1], size=n_genes)
     return bucket.astype(np.int64), sign.astype(np.int64)

@@ -139,4 +139,4 @@ def proportions_of(beta: Floats, *, uniform_if_zero: bool = True) -> Floats:
     shares = beta / np.maximum(total, 1e-10)
     if uniform_if_zero:
         shares[total[:, 0] == 0] = 1.0 / max(beta.shape[1], 1)
-    return shares
+    return np.asarray(shares)

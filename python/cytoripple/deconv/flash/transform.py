@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,7 @@ def log_counts(Y: Any) -> Any:
     if not sparse.issparse(Y):
         total = Y.sum(axis=1, keepdims=True, dtype=np.float64)
         return np.log1p(Y * (SCALE / np.where(total == 0, 1.0, total)))
-    out = sparse.csr_matrix(Y, dtype=np.float64, copy=True)
+    out: Any = sparse.csr_matrix(cast("Any", Y), dtype=np.float64, copy=True)
     total = np.asarray(out.sum(axis=1)).ravel()
     total[total == 0] = 1.0
     out.data *= np.repeat(SCALE / total, np.diff(out.indptr))
@@ -31,7 +31,7 @@ def log_counts(Y: Any) -> Any:
 
 def log_signatures(X: Floats) -> Floats:
     """``log(1 + 1e4 x / total)`` of types x genes."""
-    return np.log1p(X / (X.sum(axis=1, keepdims=True) + 1e-10) * SCALE)
+    return np.asarray(np.log1p(X / (X.sum(axis=1, keepdims=True) + 1e-10) * SCALE))
 
 
 def pearson_factor(mean: Floats) -> Floats:
@@ -44,7 +44,7 @@ def scale_genes(Y: Any, factor: Floats) -> Any:
     """Multiply each gene by its factor. Sparse stays sparse."""
     if not sparse.issparse(Y):
         return Y * factor
-    out = sparse.csr_matrix(Y, dtype=np.float64, copy=True)
+    out: Any = sparse.csr_matrix(cast("Any", Y), dtype=np.float64, copy=True)
     out.data *= factor[out.indices]
     return out
 
