@@ -77,7 +77,7 @@ def reference_fit_scores(
     weights = _mixture(counts, profiles, fit.proportions, eta, max_em_iter, em_tol)
     gap, variance, n_umi = _surprise(counts, profiles, weights, eta)
     z_raw = -gap / np.sqrt(np.maximum(variance, 1e-12))
-    score, found = _calibrated(z_raw, null)
+    score, found = _calibrated(z_raw, n_umi > 0, null)
     nulls = {"score": vars(found)}
     out: dict[str, Any] = {
         "z_raw": z_raw,
@@ -89,13 +89,15 @@ def reference_fit_scores(
         links = fit.problem.adjacency
         gap, variance = gap + links @ gap, variance + links @ variance
         out["z_raw_pooled"] = -gap / np.sqrt(np.maximum(variance, 1e-12))
-        out["score_pooled"], found = _calibrated(out["z_raw_pooled"], null)
+        pooled = n_umi + links @ n_umi > 0
+        out["score_pooled"], found = _calibrated(out["z_raw_pooled"], pooled, null)
         nulls["score_pooled"] = vars(found)
     return out | {"flag": score > ndtri(1 - alpha), "null": nulls}
 
 
-def _calibrated(z: Floats, method: str) -> tuple[Floats, Null]:
-    found = empirical_null(z, method)
+def _calibrated(z: Floats, counted: NDArray[np.bool_], method: str) -> tuple[Floats, Null]:
+    """Standardize by the ordinary spots among those with counts."""
+    found = empirical_null(z[counted] if counted.any() else z, method)
     return (z - found.center) / found.scale, found
 
 

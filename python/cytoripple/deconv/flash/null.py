@@ -53,14 +53,14 @@ def empirical_null(z: Floats, method: str = "auto") -> Null:
 
 def _left_half(z: Floats) -> Null:
     median, low = np.quantile(z, [0.5, 0.16])
-    return Null("left_half", float(median), float(max(median - low, 1e-12)))
+    return Null("left_half", float(median), float(max(median - low, 1e-9)))
 
 
 def _central(z: Floats, drop: float = 1.0) -> Null | None:
     """Log density is a parabola near its top: fit where the density is above ``exp(-drop)`` of it."""
     low, high = np.quantile(z, [0.001, 0.999])
     inside = z[(z >= low) & (z <= high)]
-    quartiles = np.quantile(inside, [0.25, 0.75])
+    quartiles = np.quantile(z, [0.25, 0.75])
     if inside.size < 10 or quartiles[1] <= quartiles[0]:
         return None
     n_bins = int(np.clip(z.size / 100, 30, 400))
