@@ -205,7 +205,7 @@ def flash_deconvolve(
     shares = proportions_of(solution.beta, uniform_if_zero=rules.uniform_if_zero)
     empty = norms == 0
     if empty.any():
-        _LOG.warning("%d spots have no counts: their proportions come from neighbors alone", int(empty.sum()))
+        _LOG.warning("spots without counts: %d, their proportions come from neighbors", int(empty.sum()))
     return FlashFit(
         version, solver, chosen, names, signatures, representation, problem, solution, shares, empty
     )

@@ -6,15 +6,13 @@ that hold it are ordinary. Read them as hints where to look.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from scipy import sparse
 from scipy.special import ndtri
 
-from cytoripple._errors import GeneMatchError, InputError
 from cytoripple.deconv.flash.counts import blocks, check_counts
 from cytoripple.deconv.flash.fit import FlashFit
 from cytoripple.deconv.flash.null import Null, empirical_null
@@ -64,13 +62,13 @@ def reference_fit_scores(
     pool
         Also score each spot together with its neighbors.
     alpha
-        `flag` marks (unpooled) scores above the normal quantile of ``1 - alpha``.
+        Flags mark scores above the normal quantile of ``1 - alpha``.
     null
         See `empirical_null`.
 
     Returns
     -------
-    Per spot z_raw, score, flag and, pooled, z_raw_pooled, score_pooled; n_umi; mixture_weights
+    Per spot z_raw, score, flag and, pooled, z_raw_pooled, score_pooled, flag_pooled; n_umi; mixture_weights
     (spots x types); null.
     """
     counts, profiles = _chosen_counts(fit, Y), _profiles(fit)
@@ -91,6 +89,7 @@ def reference_fit_scores(
         out["z_raw_pooled"] = -gap / np.sqrt(np.maximum(variance, 1e-12))
         pooled = n_umi + links @ n_umi > 0
         out["score_pooled"], found = _calibrated(out["z_raw_pooled"], pooled, null)
+        out["flag_pooled"] = out["score_pooled"] > ndtri(1 - alpha)
         nulls["score_pooled"] = vars(found)
     return out | {"flag": score > ndtri(1 - alpha), "null": nulls}
 
@@ -149,115 +148,3 @@ def _surprise(counts: Any, profiles: Floats, weights: Floats, eta: float) -> tup
         gap[rows] = found + n_umi[rows] * entropy
         variance[rows] = n_umi[rows] * spread
     return gap, variance, n_umi
-
-
-def unexplained_genes(
-    fit: FlashFit,
-    Y: Any,
-    bins: ArrayLike,
-    *,
-    gene_names: Sequence[str] | None = None,
-    min_count: int = 20,
-    pseudocount: float = 0.5,
-) -> dict[str, Any]:
-    """Rank genes by their excess over the reference inside some spots compared with outside.
-
-    Parameters
-    ----------
-    fit
-        A fit of `Y`.
-    Y
-        The counts that were fitted, spots x genes.
-    bins
-        Spots to look at: truth values or positions.
-    gene_names
-        Of all genes of `Y`; positions by default.
-    min_count
-        Smallest number of counts of a gene inside.
-    pseudocount
-        Added to observed and expected counts.
-
-    Returns
-    -------
-    gene, score (log2 observed / expected inside minus outside, descending), observed, expected (inside).
-
-    Raises
-    ------
-    InputError
-        No spot, or every spot, was chosen.
-    """
-    counts, profiles = _chosen_counts(fit, Y), _profiles(fit)
-    inside = np.zeros(counts.shape[0], dtype=bool)
-    inside[np.asarray(bins)] = True
-    if inside.all() or not inside.any():
-        raise InputError(f"bins chooses {int(inside.sum())} of {inside.size} spots: choose some but not all")
-    depth = np.asarray(counts.sum(axis=1)).ravel()
-
-    def ratio(rows: NDArray[np.bool_]) -> tuple[Floats, Floats, Floats]:
-        observed = np.asarray(counts[rows].sum(axis=0), dtype=np.float64).ravel()
-        expected = (depth[rows] @ fit.proportions[rows]) @ profiles
-        expected = expected * (observed.sum() / max(expected.sum(), 1e-300))
-        return np.log2((observed + pseudocount) / (expected + pseudocount)), observed, expected
-
-    score, observed, expected = ratio(inside)
-    score = score - ratio(~inside)[0]
-    names = np.arange(fit.representation.n_genes) if gene_names is None else np.asarray(gene_names)
-    enough = np.flatnonzero(observed >= min_count)
-    order = enough[np.argsort(-score[enough], kind="stable")]
-    return {
-        "gene": names[fit.representation.genes][order],
-        "score": score[order],
-        "observed": observed[order],
-        "expected": expected[order],
-    }
-
-
-def suggest_missing_types(
-    genes: dict[str, Any],
-    atlas_profiles: ArrayLike,
-    atlas_genes: Sequence[str],
-    atlas_names: Sequence[str],
-    *,
-    n_markers: int = 50,
-) -> dict[str, Any]:
-    """Rank types of an atlas by the excess of their markers.
-
-    Parameters
-    ----------
-    genes
-        What `unexplained_genes` returned.
-    atlas_profiles
-        Types x genes, mean counts.
-    atlas_genes, atlas_names
-        Names of both sides.
-    n_markers
-        Markers per type: the largest log2 fold changes over the mean of the other types, of CP10k + 0.1.
-
-    Returns
-    -------
-    name, score (mean excess of the type's markers, descending), n_markers.
-
-    Raises
-    ------
-    GeneMatchError
-        No gene in common.
-    """
-    score = dict(zip(map(str, genes["gene"]), genes["score"], strict=True))
-    shared = np.array([j for j, name in enumerate(atlas_genes) if str(name) in score], dtype=np.intp)
-    if shared.size == 0:
-        raise GeneMatchError(f"none of the {len(atlas_genes)} genes of the atlas is among the scored genes")
-    profiles = np.asarray(atlas_profiles, dtype=np.float64)
-    profiles = profiles / np.maximum(profiles.sum(axis=1, keepdims=True), 1e-300) * 1e4
-    excess = np.array([score[str(atlas_genes[j])] for j in shared])
-    log = np.log2(profiles[:, shared] + 0.1)
-    means = []
-    for kind in range(len(profiles)):
-        others = np.delete(profiles[:, shared], kind, axis=0)
-        rest = np.log2(others.mean(axis=0) + 0.1) if len(others) else 0.0
-        means.append(excess[np.argsort(-(log[kind] - rest), kind="stable")[:n_markers]].mean())
-    order = np.argsort(-np.array(means), kind="stable")
-    return {
-        "name": np.asarray(atlas_names)[order],
-        "score": np.array(means)[order],
-        "n_markers": min(n_markers, shared.size),
-    }
