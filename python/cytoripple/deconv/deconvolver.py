@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from inspect import signature
 from typing import Any, Literal, Self
 
@@ -13,6 +14,7 @@ from cytoripple.deconv.flash import FlashFit, flash_deconvolve
 from cytoripple.deconv.flash.settings import Preprocess, Solver, SpatialMethod, VersionName
 
 Floats = NDArray[np.float64]
+_METHODS = ("default", "fast", "flashdeconv")
 
 
 class Estimator:
@@ -99,9 +101,13 @@ class Deconvolver(Estimator):
     Parameters
     ----------
     method
-        ``"flashdeconv"``: the published graph-regularized least squares.
+        ``"default"`` and ``"fast"``: see `cytoripple.kernels.deconvolve`. ``"flashdeconv"``: the published
+        graph-regularized least squares.
+    kappa
+        Strength of the neighbors in counts; of ``"default"`` only.
     version
-        ``"0.1.1"``, ``"0.1.6"`` or ``"0.2.0"`` of the published method.
+        ``"0.1.1"``, ``"0.1.6"`` or ``"0.2.0"`` of the published method. This and what follows, down to
+        `gene_weighting`, is of ``"flashdeconv"`` only.
     solver
         ``"jacobi"`` iterates as published; ``"sor"`` minimizes the same objective to an optimality residual.
     sketch_dim
@@ -121,7 +127,7 @@ class Deconvolver(Estimator):
     gene_weighting
         ``"expected"`` or ``"countsketch"``; None takes the version's default.
     seed
-        Of the count sketch.
+        Of the count sketch, or of the sample of spots from which gene weights are learned.
     threads
         0 takes every core; results do not depend on it.
 
@@ -130,11 +136,11 @@ class Deconvolver(Estimator):
     proportions_
         Spots x types, rows of sum 1; NaN for spots without counts.
     beta_
-        Abundances, spots x types.
+        Abundances, spots x types: the weights of the fit, or counts of each type for the two own methods.
     empty_
         Spots without counts among the chosen genes.
     fit_
-        All stages of the fit.
+        All that the fit found: a `FlashFit`, or the `Deconvolution` of the two own methods.
     cell_type_names_
         Names of the types.
 
@@ -144,15 +150,16 @@ class Deconvolver(Estimator):
     >>> from cytoripple.deconv.deconvolver import Deconvolver
     >>> X = np.array([[9.0, 1.0, 0.0], [0.0, 1.0, 9.0]])
     >>> Y = np.array([[90, 10, 0], [0, 10, 90]])
-    >>> model = Deconvolver(solver="sor", lambda_spatial=0.0, rho_sparsity=0.0)
+    >>> model = Deconvolver("flashdeconv", solver="sor", lambda_spatial=0.0, rho_sparsity=0.0)
     >>> model.fit_transform(Y, X, [[0.0, 0.0], [1.0, 0.0]]).round(6).tolist()
     [[1.0, 0.0], [0.0, 1.0]]
     """
 
     def __init__(
         self,
-        method: str = "flashdeconv",
+        method: Literal["default", "fast", "flashdeconv"] = "default",
         *,
+        kappa: float = 10.0,
         version: VersionName = "0.2.0",
         solver: Solver = "jacobi",
         sketch_dim: int = 512,
@@ -171,6 +178,7 @@ class Deconvolver(Estimator):
         threads: int = 0,
     ) -> None:
         self.method = method
+        self.kappa = kappa
         self.version = version
         self.solver = solver
         self.sketch_dim = sketch_dim
@@ -219,18 +227,47 @@ class Deconvolver(Estimator):
         SettingsError
             Bad parameters.
         """
-        if self.method != "flashdeconv":
-            raise SettingsError(f"method is {self.method!r}: choose 'flashdeconv'")
+        if self.method not in _METHODS:
+            hint = did_you_mean(str(self.method), _METHODS)
+            options = ", ".join(map(repr, _METHODS))
+            raise SettingsError(f"method is {self.method!r}: choose {options}{hint}")
+        if self.method == "flashdeconv":
+            self._fit_published(Y, X, coords, cell_type_names, samples)
+        else:
+            self._fit_own(Y, X, coords, cell_type_names, samples)
+        return self
+
+    def _fit_published(self, Y: Any, X: Any, coords: ArrayLike, names: Any, samples: Any) -> None:
         settings = self.get_params()
         settings["random_state"] = settings.pop("seed")
-        del settings["method"]
-        found = flash_deconvolve(Y, X, coords, cell_type_names=cell_type_names, samples=samples, **settings)
-        self.fit_: FlashFit = found
+        del settings["method"], settings["kappa"]
+        found = flash_deconvolve(Y, X, coords, cell_type_names=names, samples=samples, **settings)
+        self.fit_: Any = found
         self.empty_ = found.empty
         self.beta_ = found.beta
         self.proportions_ = np.where(found.empty[:, None], np.nan, found.proportions)
         self.cell_type_names_ = found.names
-        return self
+
+    def _fit_own(self, Y: Any, X: Any, coords: ArrayLike, names: Any, samples: Any) -> None:
+        kernels: Any = import_module("cytoripple.kernels")
+        if names is not None:
+            home: Any = import_module("cytoripple.deconv.reference")
+            X = home.signatures(X, types=names)
+        found = kernels.deconvolve(
+            Y,
+            X,
+            coords,
+            method=self.method,
+            kappa=self.kappa,
+            samples=samples,
+            seed=self.seed,
+            threads=self.threads,
+        )
+        self.fit_ = found
+        self.empty_ = np.asarray(found.empty)
+        self.proportions_ = np.asarray(found.proportions, dtype=np.float64)
+        self.beta_ = np.where(self.empty_[:, None], 0.0, self.proportions_ * found.depth[:, None])
+        self.cell_type_names_ = tuple(found.types)
 
     def fit_transform(self, Y: Any, X: Any, coords: ArrayLike, **more: Any) -> Floats:
         """Run `fit` with the same arguments and return the proportions."""
@@ -240,5 +277,11 @@ class Deconvolver(Estimator):
         """Sizes, settings and outcome in plain numbers; ``{"fitted": False}`` before `fit`."""
         if not self.fitted:
             return {"fitted": False}
-        outcome = {"solver": self.solver, "kkt_residual": self.fit_.solution.kkt_residual}
-        return self.fit_.summary() | outcome | {"n_empty_spots": int(self.empty_.sum())}
+        n_spots, n_types = self.proportions_.shape
+        shared = {"method": self.method, "n_empty_spots": int(self.empty_.sum())}
+        if isinstance(self.fit_, FlashFit):
+            outcome = {"solver": self.solver, "kkt_residual": self.fit_.solution.kkt_residual}
+            return self.fit_.summary() | outcome | shared
+        sizes = {"fitted": True, "n_spots": n_spots, "n_cell_types": n_types}
+        outcome = {"kappa": self.kappa, "converged": self.fit_.converged, "n_iterations": self.fit_.sweeps}
+        return sizes | outcome | shared

@@ -129,7 +129,7 @@ def blocks(Y: Any, genes: NDArray[np.intp] | None = None, rows: int | None = Non
         rows = max(Y.shape[0], 1) if whole else _STREAMED_ROWS
         rows = PIECE if isinstance(Y, np.ndarray) else rows
     for start in range(0, Y.shape[0], rows):
-        block = Y if rows >= Y.shape[0] else Y[start : start + rows]
+        block = Y if whole and rows >= Y.shape[0] else Y[start : start + rows]
         yield _native(block if genes is None else block[:, genes])
 
 

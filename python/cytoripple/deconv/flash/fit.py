@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
-from cytoripple._errors import InputError
+from cytoripple._errors import InputError, SettingsError
 from cytoripple._progress import Progress
 from cytoripple.deconv.flash.counts import check_inputs
 from cytoripple.deconv.flash.genes import gene_moments, select_genes
@@ -218,7 +218,7 @@ def _settings(rules: Any, solver: str, given: dict[str, Any]) -> Settings:
         "max_iter": rules.max_iter,
     }
     if solver not in ("jacobi", "sor"):
-        raise InputError(f"solver is {solver!r}: choose 'jacobi' or 'sor'")
+        raise SettingsError(f"solver is {solver!r}: choose 'jacobi' or 'sor'")
     if solver == "sor":
         defaults |= {"tol": _SOR_TOL, "max_iter": 1000}
     unknown = set(given) - set(Settings.__dataclass_fields__)

@@ -82,7 +82,7 @@ def solve(
     threads: int = 0,
     progress: Progress | None = None,
 ) -> Solution:
-    """Minimize from equal abundances, or from `start` clipped at 0.
+    """Minimize from equal abundances (sor: the tissue's mean mixture), or from `start` clipped at 0.
 
     Parameters
     ----------
@@ -105,7 +105,9 @@ def solve(
         Observer of the iterations.
     """
     n_spots, n_types = problem.h.shape
-    if start is None:
+    if start is None and solver == "sor":
+        beta = _pooled(problem)
+    elif start is None:
         beta = np.full((n_spots, n_types), 1.0 / n_types)
     else:
         beta = np.maximum(np.array(start, dtype=np.float64, order="C"), 0.0)
@@ -131,6 +133,16 @@ def solve(
         kkt_residual=residual,
         objectives=[constant + value for value in objectives],
     )
+
+
+def _pooled(problem: Problem) -> Floats:
+    """Return in every spot the best abundances that are the same in all: right where smoothing is strong."""
+    mean = problem.h.mean(axis=0, keepdims=True)
+    alone = sparse.csr_matrix((1, 1))
+    pooled = Problem(problem.gram, mean, np.zeros(1), alone, 0.0, problem.rho)
+    one = np.full((1, mean.shape[1]), 1.0 / mean.shape[1])
+    _core.flash_sor(pooled.packed(), one, 10, 1e-12, threads=1)
+    return np.repeat(one, problem.h.shape[0], axis=0)
 
 
 def proportions_of(beta: Floats, *, uniform_if_zero: bool = True) -> Floats:

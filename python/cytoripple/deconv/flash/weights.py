@@ -9,7 +9,7 @@ from cytoripple.deconv.flash.leverage import amplitudes
 
 Floats = NDArray[np.float64]
 _NODES = 3000
-_BLOCK = 1 << 21
+_BLOCK = 1 << 17
 
 
 def expected_weights(leverage: Floats, sketch_dim: int) -> Floats:

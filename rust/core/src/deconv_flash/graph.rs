@@ -111,7 +111,7 @@ pub fn nearest_distance(points: ArrayView2<f64>) -> Result<Vec<f64>> {
     let by_place = places(points.nrows(), |place| {
         let mut found = Vec::with_capacity(2);
         tree.nearest(place, 1, &mut found);
-        found.first().map_or(f64::INFINITY, |&(squared, _)| squared.sqrt())
+        found.first().map_or(f64::INFINITY, |&(distance, _)| distance)
     });
     let mut out = vec![0.0; points.nrows()];
     for (&spot, distance) in tree.order.iter().zip(by_place) {

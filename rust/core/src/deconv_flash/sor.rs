@@ -14,6 +14,10 @@ use rayon::prelude::*;
 const BATCH: usize = TASK * 64;
 /// Sweeps without overshoot, after which the types present are mostly known.
 const PLAIN: usize = 3;
+/// Overshoot to begin with at strong coupling, which the rate of the first sweeps then raises.
+const BOLD: f64 = 1.8;
+/// Sweeps over which a rate is measured.
+const WINDOW: usize = 10;
 /// Spots that are asked how strongly they are coupled.
 const SAMPLE: usize = 512;
 
@@ -55,7 +59,7 @@ fn colors(system: &System) -> Vec<Vec<u32>> {
     groups
 }
 
-/// Overshoot for the strength of the coupling, from spots spread over the tissue.
+/// Largest overshoot worth trying for the strength of the coupling, from spots spread over the tissue.
 ///
 /// In the direction that its own counts hold least, with `m` the smallest eigenvalue of the Gram matrix of the types
 /// present, a spot follows the mean of its `n` neighbors by `mu = lambda n / (m + lambda n)`. With that rate per sweep
@@ -77,6 +81,17 @@ fn overshoot(system: &System, beta: &[f64]) -> f64 {
     2.0 / (1.0 + (1.0 - rate * rate).sqrt())
 }
 
+/// Overshoot for a residual that shrinks by `rate` per sweep at overshoot `omega` (Young's relation).
+///
+/// With the best overshoot, or more, the rate is `omega - 1` and the answer is `omega`.
+fn raised(omega: f64, rate: f64) -> f64 {
+    if rate >= 1.0 {
+        return 1.0 + omega / 2.0;
+    }
+    let squared = ((rate + omega - 1.0) / omega).powi(2) / rate;
+    2.0 / (1.0 + (1.0 - squared.min(1.0)).sqrt())
+}
+
 /// Solve in place from `beta` (spots x types, not negative) until the residual is at most `tol`.
 ///
 /// # Errors
@@ -91,7 +106,8 @@ pub fn solve(
     system.check_start(beta)?;
     let groups = colors(system);
     let unit = system.unit();
-    let mut omega = 1.0;
+    let (mut omega, mut cap) = (1.0, 1.0);
+    let (mut seen, mut last) = (f64::INFINITY, f64::INFINITY);
     let mut out = Outcome {
         sweeps: 0,
         residual: system.quality(beta)?.residual,
@@ -102,14 +118,21 @@ pub fn solve(
     let mut buffer = Vec::new();
     while out.residual > tol && out.sweeps < max_sweeps {
         if out.sweeps == PLAIN {
-            omega = overshoot(system, beta);
-            out.omega = omega;
+            cap = overshoot(system, beta);
+            omega = cap.min(BOLD);
+        } else if out.sweeps > PLAIN && (out.sweeps - PLAIN).is_multiple_of(WINDOW) {
+            omega = raised(omega, (last / seen).powf(1.0 / WINDOW as f64)).clamp(omega, cap.max(omega));
+            seen = last;
         }
         let mut worst = 0.0_f64;
         for spots in groups.iter().flat_map(|group| group.chunks(BATCH)) {
             worst = worst.max(update(system, beta, spots, (omega, 0.1 * tol * unit), &mut buffer));
         }
         out.sweeps += 1;
+        last = worst;
+        if out.sweeps == PLAIN + 1 {
+            seen = worst;
+        }
         // What the spots saw before they moved is an estimate; only the whole residual decides.
         if worst <= tol * unit || out.sweeps == max_sweeps {
             out.residual = system.quality(beta)?.residual;
@@ -118,7 +141,7 @@ pub fn solve(
             return Err(Error::Cancelled { done: out.sweeps, total: max_sweeps });
         }
     }
-    out.converged = out.residual <= tol;
+    (out.converged, out.omega) = (out.residual <= tol, omega);
     Ok(out)
 }
 

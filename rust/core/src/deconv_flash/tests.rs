@@ -23,7 +23,8 @@ fn brute_nearest(points: &Array2<f64>, k: usize) -> Vec<Vec<i32>> {
         let mut all: Vec<(f64, usize)> = (0..n)
             .filter(|&j| j != i)
             .map(|j| {
-                (points.row(i).iter().zip(points.row(j)).map(|(a, b)| (a - b) * (a - b)).sum::<f64>(), j)
+                let pairs = points.row(i).into_iter().zip(points.row(j));
+                (pairs.map(|(a, b)| (a - b) * (a - b)).sum::<f64>().sqrt(), j)
             })
             .collect();
         all.sort_by(|a, b| a.partial_cmp(b).unwrap());

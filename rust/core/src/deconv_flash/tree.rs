@@ -98,7 +98,9 @@ impl Tree {
         self.at(place).iter().zip(here).map(|(a, b)| (a - b) * (a - b)).sum()
     }
 
-    /// The `k` nearest others of the point at `place`, as (squared distance, index), nearest first, ties by index.
+    /// The `k` nearest others of the point at `place`, as (distance, index), nearest first, ties by index.
+    ///
+    /// Distances are compared after the root, which makes most ties of a lattice equal in spite of rounding.
     pub(super) fn nearest(&self, place: usize, k: usize, found: &mut Vec<(f64, usize)>) {
         found.clear();
         if k > 0 {
@@ -111,7 +113,7 @@ impl Tree {
         let here = self.at(place);
         if right == 0 {
             for other in (start..end).filter(|&other| other != place) {
-                let new = (self.squared(other, here), self.order[other]);
+                let new = (self.squared(other, here).sqrt(), self.order[other]);
                 let at = found.partition_point(|old| *old < new);
                 if at < k {
                     found.truncate(k - 1);
@@ -120,7 +122,7 @@ impl Tree {
             }
             return;
         }
-        let mut children = [(self.gap(node + 1, here), node + 1), (self.gap(right, here), right)];
+        let mut children = [node + 1, right].map(|child| (self.gap(child, here).sqrt(), child));
         if children[1].0 < children[0].0 {
             children.swap(0, 1);
         }
