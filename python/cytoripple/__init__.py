@@ -23,7 +23,19 @@ from cytoripple._errors import CytorippleError
 if TYPE_CHECKING:
     from cytoripple import bench, compat, datasets, deconv, io, kernels, pl, pp, tl
 
-__all__ = ["CytorippleError", "__version__", "bench", "compat", "datasets", "deconv", "io", "kernels", "pl", "pp", "tl"]
+__all__ = [
+    "CytorippleError",
+    "__version__",
+    "bench",
+    "compat",
+    "datasets",
+    "deconv",
+    "io",
+    "kernels",
+    "pl",
+    "pp",
+    "tl",
+]
 
 _MODULES = frozenset({"bench", "compat", "datasets", "deconv", "io", "kernels", "pl", "pp", "tl"})
 

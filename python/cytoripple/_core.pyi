@@ -21,6 +21,13 @@ __all__ = [
     "deconv_sums",
     "fit_batch",
     "fit_joint",
+    "flash_graph",
+    "flash_jacobi",
+    "flash_moments",
+    "flash_nearest_distance",
+    "flash_project",
+    "flash_quality",
+    "flash_sor",
     "joint_sparse_group_lasso",
     "joint_validation_errors",
     "log_poisson_variance",
@@ -346,3 +353,76 @@ class SpotFit:
     def sweep(self, rows: WeightedRows, spots: NDArray[np.int64], threads: int) -> float: ...
     def shares(self) -> NDArray[np.float32]: ...
     def alphas(self, spots: NDArray[np.int64]) -> NDArray[np.float64]: ...
+
+# published deconvolution
+
+_Values = NDArray[np.float32] | NDArray[np.float64] | NDArray[np.int32] | NDArray[np.int64]
+_Positions = tuple[NDArray[np.int32], NDArray[np.int32]] | tuple[NDArray[np.int64], NDArray[np.int64]]
+_FlashProblem = tuple[
+    NDArray[np.float64], NDArray[np.float64], NDArray[np.int64], NDArray[np.int32], float, float
+]
+
+def flash_moments(
+    data: _Values,
+    positions: _Positions,
+    sums: NDArray[np.float64],
+    *,
+    threads: int = 0,
+    progress: Callable[[int, int], object] | None = None,
+) -> None:
+    """Add spots to the sums per gene: of log-CP10k, its square, and counts (3 x genes)."""
+
+def flash_project(
+    data: _Values,
+    positions: _Positions,
+    column: NDArray[np.int64],
+    map: NDArray[np.float64],
+    weight: NDArray[np.float64],
+    *,
+    factor: NDArray[np.float64] | None,
+    bucket: NDArray[np.int64] | None,
+    width: int,
+    threads: int = 0,
+    progress: Callable[[int, int], object] | None = None,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Spots times represented reference (spots x types), and squared lengths of represented spots."""
+
+def flash_graph(
+    points: NDArray[np.float64],
+    *,
+    k: int | None = None,
+    radius: float | None = None,
+    threads: int = 0,
+) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """Row starts and neighbors of the graph of nearest neighbors, or of all pairs within a radius."""
+
+def flash_nearest_distance(points: NDArray[np.float64], *, threads: int = 0) -> NDArray[np.float64]:
+    """Distance of every point to its nearest other."""
+
+def flash_jacobi(
+    problem: _FlashProblem,
+    start: NDArray[np.float64],
+    max_iter: int,
+    tol: float,
+    *,
+    trace: bool = False,
+    threads: int = 0,
+    progress: Callable[[int, int], object] | None = None,
+) -> tuple[NDArray[np.float64], int, float, bool, list[float]]:
+    """Abundances, iterations, last change, whether it converged, recorded objectives."""
+
+def flash_sor(
+    problem: _FlashProblem,
+    beta: NDArray[np.float64],
+    max_sweeps: int,
+    tol: float,
+    *,
+    threads: int = 0,
+    progress: Callable[[int, int], object] | None = None,
+) -> tuple[int, float, bool, float, int]:
+    """Solve in place: sweeps, residual, whether it converged, overshoot, colors."""
+
+def flash_quality(
+    problem: _FlashProblem, beta: NDArray[np.float64], *, threads: int = 0
+) -> tuple[float, float]:
+    """Objective without the constant, and residual of the optimality conditions."""

@@ -6,16 +6,27 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from cytoripple.deconv.deconvolver import Deconvolver
     from cytoripple.deconv.profiles import Signatures
     from cytoripple.deconv.reference import signatures
     from cytoripple.deconv.result import Deconvolution, Pair, Residuals
     from cytoripple.deconv.tool import deconvolve
     from cytoripple.deconv.weights import GeneWeights
 
-__all__ = ["Deconvolution", "GeneWeights", "Pair", "Residuals", "Signatures", "deconvolve", "signatures"]
+__all__ = [
+    "Deconvolution",
+    "Deconvolver",
+    "GeneWeights",
+    "Pair",
+    "Residuals",
+    "Signatures",
+    "deconvolve",
+    "signatures",
+]
 
 _HOME = {
     "Deconvolution": "cytoripple.deconv.result",
+    "Deconvolver": "cytoripple.deconv.deconvolver",
     "GeneWeights": "cytoripple.deconv.weights",
     "Pair": "cytoripple.deconv.result",
     "Residuals": "cytoripple.deconv.result",

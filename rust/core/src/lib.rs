@@ -5,6 +5,7 @@
 
 pub mod check;
 pub mod deconv;
+pub mod deconv_flash;
 pub mod error;
 pub mod gemm;
 pub mod lasso;

@@ -4,6 +4,7 @@ use pyo3::prelude::*;
 
 mod convert;
 mod deconv;
+mod deconv_flash;
 mod joint;
 mod lasso;
 mod ligand;
@@ -17,6 +18,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add("DEBUG_BUILD", cfg!(debug_assertions))?;
     deconv::register(module)?;
+    deconv_flash::register(module)?;
     joint::register(module)?;
     lasso::register(module)?;
     ligand::register(module)?;
