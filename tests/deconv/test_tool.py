@@ -146,6 +146,19 @@ def test_the_layer_with_counts_is_suggested(data: Planted) -> None:
         ct.tl.deconvolve(spots, data.reference(), cell_type_key="cell_type", layer="row")
 
 
+def test_the_published_method_keeps_empty_spots_without_proportions(data: Planted) -> None:
+    spots, cells = data.spots(), data.reference()
+    spots.X[3] = 0
+    spots.X.eliminate_zeros()
+    ct.tl.deconvolve(spots, cells, cell_type_key="cell_type", method="flashdeconv")
+    shares = spots.obsm["deconvolution"]
+    assert shares.iloc[3].isna().all() and shares.notna().all(axis=1).sum() == 149
+    assert pd.isna(spots.obs["deconvolution_dominant"].iloc[3])
+    spots.X.data = np.log1p(spots.X.data)
+    with pytest.raises(LayerError, match="log-normalized"):
+        ct.tl.deconvolve(spots, cells, cell_type_key="cell_type", method="flashdeconv")
+
+
 def test_bad_input_is_named(data: Planted) -> None:
     spots, cells = data.spots(), data.reference()
     with pytest.raises(InputError, match="nearest: 'cell_type'"):

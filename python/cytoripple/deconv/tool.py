@@ -16,7 +16,7 @@ from cytoripple import __version__, _anndata, _labels
 from cytoripple._errors import InputError
 from cytoripple._progress import Progress, ProgressName, showing
 from cytoripple.deconv import profiles, reference
-from cytoripple.deconv.counts import Counts
+from cytoripple.deconv.counts import Counts, spans_of
 from cytoripple.deconv.fit import Job, fit, totals
 from cytoripple.deconv.genes import shared_genes
 from cytoripple.deconv.graph import check_coords, nearest
@@ -157,6 +157,7 @@ def deconvolve(
     }
     with showing(progress) as observer:
         if method == "flashdeconv":
+            counts.sums(spans_of(None, counts.n_rows), threads)  # refuses what is no counts
             shares = _flash(counts, signatures, coords, sections, seed, threads, observer)
             result = None
         else:
@@ -271,7 +272,7 @@ def _flash(
         threads=threads,
         progress=progress,
     )
-    return np.asarray(found.proportions, dtype=np.float32)
+    return np.where(found.empty[:, None], np.nan, found.proportions).astype(np.float32)
 
 
 def _write_shares(adata: AnnData, shares: NDArray[np.float32], types: tuple[str, ...], key: str) -> None:

@@ -10,6 +10,8 @@ import pytest
 from scipy import sparse
 
 from cytoripple._errors import CoordinatesError, InputError, SettingsError
+from cytoripple.compat.flashdeconv import FlashDeconv
+from cytoripple.deconv import Deconvolver
 from cytoripple.deconv.flash import flash_deconvolve
 from cytoripple.deconv.flash.graph import spatial_graph
 from tests.deconv.flash.data import tissue
@@ -143,3 +145,26 @@ def test_neighbors_tie_by_position_on_lattices() -> None:
     assert set(first) <= set(graph[inside].indices)
     assert degree.min() >= 2
     assert (abs(graph - graph.T)).nnz == 0
+
+
+def test_logarithms_are_refused_and_the_stand_in_warns(caplog: pytest.LogCaptureFixture) -> None:
+    logged = GIVEN.counts.copy()
+    logged.data = np.log1p(logged.data)
+    with pytest.raises(InputError, match="looks log-normalized"):
+        Deconvolver("flashdeconv").fit(logged, GIVEN.reference, GIVEN.coords)
+    flash_deconvolve(logged, GIVEN.reference, GIVEN.coords, preprocess="raw")
+    with caplog.at_level(logging.WARNING):
+        FlashDeconv().fit(logged, GIVEN.reference, GIVEN.coords)
+    assert "looks log-normalized" in caplog.text
+
+
+def test_the_stand_in_fills_empty_spots_as_the_reference_does() -> None:
+    """Without neighbors equal shares, with neighbors theirs; never NaN."""
+    counts = GIVEN.counts.tolil()
+    counts[5] = 0
+    alone = FlashDeconv(lambda_spatial=0.0, rho_sparsity=0.0).fit(
+        counts.tocsr(), GIVEN.reference, GIVEN.coords
+    )
+    np.testing.assert_array_equal(alone.proportions_[5], 0.25)
+    near = FlashDeconv(lambda_spatial=5000.0).fit(counts.tocsr(), GIVEN.reference, GIVEN.coords)
+    assert np.isfinite(near.proportions_).all() and np.ptp(near.proportions_[5]) > 0.01

@@ -26,7 +26,9 @@ class FlashDeconv(Estimator):
 
     Parameters, defaults, methods and attributes are those of FlashDeconv 0.2.0; see `Deconvolver` for what
     they mean and for the faster solver. Two things differ: bad values raise errors that are also `ValueError`
-    or `RuntimeError` but have other texts, and `verbose` writes to the logger instead of the screen.
+    or `RuntimeError` but have other texts, and `verbose` writes to the logger instead of the screen. Spots
+    without counts take proportions from their neighbors, or equal ones, as there (`Deconvolver` gives NaN);
+    log-normalized counts are only warned of.
 
     Raises
     ------
@@ -76,7 +78,9 @@ class FlashDeconv(Estimator):
         cell_type_names: Sequence[str] | NDArray[Any] | None = None,
     ) -> Self:
         """Estimate the proportions of spots x genes counts from a types x genes reference."""
-        found = flash_deconvolve(Y, X, coords, cell_type_names=cell_type_names, **self.get_params())
+        found = flash_deconvolve(
+            Y, X, coords, cell_type_names=cell_type_names, allow_logarithms=True, **self.get_params()
+        )
         self._fit, self._counts = found, Y
         self.beta_ = found.beta
         self.proportions_ = found.proportions

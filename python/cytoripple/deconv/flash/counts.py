@@ -16,6 +16,9 @@ PIECE = 1024
 """Spots per sum in the kernel: blocks start at multiples of it, so that streaming does not change a bit."""
 _STREAMED_ROWS = 16 * PIECE
 _NATIVE = ("float32", "float64", "int32", "int64")
+_LOGARITHM = 20.0
+"""Largest value that a logarithm of counts reaches (``log2`` of a million)."""
+_LOOKED_AT = 100_000
 
 
 def check_counts(Y: Any) -> Any:
@@ -105,6 +108,16 @@ def check_values(name: str, values: NDArray[Any]) -> None:
             f"{name} holds negative values (smallest {low:g}): give counts, before scaling or centering, "
             "e.g. layer='counts'"
         )
+
+
+def looks_logarithmic(Y: Any) -> bool:
+    """Whether the first stored values are small and many have a fraction, as after log-normalization."""
+    for block in blocks(Y):
+        values = block.data[:_LOOKED_AT]
+        if values.size:
+            fractions = np.count_nonzero(values != np.rint(values))
+            return bool(values.max() <= _LOGARITHM and fractions > 0.01 * values.size)
+    return False
 
 
 def blocks(Y: Any, genes: NDArray[np.intp] | None = None, rows: int | None = None) -> Iterator[Any]:

@@ -12,7 +12,7 @@ from scipy import sparse
 
 from cytoripple._errors import InputError, SettingsError
 from cytoripple._progress import Progress
-from cytoripple.deconv.flash.counts import check_inputs
+from cytoripple.deconv.flash.counts import check_inputs, looks_logarithmic
 from cytoripple.deconv.flash.genes import gene_moments, select_genes
 from cytoripple.deconv.flash.graph import spatial_graph
 from cytoripple.deconv.flash.leverage import leverage_scores
@@ -26,6 +26,10 @@ Floats = NDArray[np.float64]
 Hashes = tuple[ArrayLike, ArrayLike]
 _LOG = logging.getLogger(__name__)
 _SOR_TOL = 1e-6
+_LOGARITHMIC = (
+    "Y looks log-normalized (small values with fractions), and would be logged twice: give raw counts, "
+    "e.g. layer='counts'"
+)
 
 
 @dataclass(frozen=True)
@@ -107,6 +111,7 @@ def flash_deconvolve(
     graph: Any = None,
     samples: ArrayLike | None = None,
     start: ArrayLike | None = None,
+    allow_logarithms: bool = False,
     verbose: bool = False,
     threads: int = 0,
     progress: Progress | None = None,
@@ -144,6 +149,9 @@ def flash_deconvolve(
         Integer per spot: spots of different samples are not linked.
     start
         Spots x types abundances to start from.
+    allow_logarithms
+        Only warn when `Y` looks log-normalized, as the published method goes on silently. Values are not
+        looked at with ``preprocess="raw"``.
     verbose
         Record objectives.
     threads
@@ -175,6 +183,10 @@ def flash_deconvolve(
     rules = version_of(version)
     chosen = _settings(rules, solver, settings)
     Y, signatures, where = check_inputs(Y, X, coords)
+    if chosen.preprocess != "raw" and looks_logarithmic(Y):
+        if not allow_logarithms:
+            raise InputError(_LOGARITHMIC)
+        _LOG.warning(_LOGARITHMIC)
     names = _names(cell_type_names, signatures.shape[0])
     representation = _represent(Y, signatures, chosen, genes, hashes, random_state, threads)
     if graph is None:
