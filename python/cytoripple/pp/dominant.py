@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -96,8 +96,8 @@ def dominant_types(
     order = [name for name, keep in zip(names, kept, strict=True) if keep] + [mixed] * (not clear.all())
     adata = adata.copy() if copy else adata
     adata.obs[key_added] = pd.Categorical(labels.tolist(), categories=order)
-    parameters = {"key": key, "min_share": min_share, "min_spots": min_spots, "mixed": mixed}
-    record(adata, key_added, "dominant_types", **parameters)
+    used: dict[str, Any] = {"min_share": min_share, "min_spots": min_spots, "mixed": mixed}
+    record(adata, key_added, "dominant_types", proportions=key, **used)
     counted = adata.obs[key_added].value_counts()
     adata.uns[key_added]["n_spots"] = {name: int(counted[name]) for name in order}
     log.info(
