@@ -9,16 +9,31 @@ from numpy.typing import NDArray
 __all__ = [
     "DEBUG_BUILD",
     "CoreError",
+    "Expectation",
+    "FirstModel",
     "ReceivedPlan",
     "RegulatoryModel",
+    "SpotFit",
+    "WeightedRows",
     "__version__",
     "check_design",
+    "deconv_profile_sums",
+    "deconv_sums",
     "fit_batch",
     "fit_joint",
+    "flash_graph",
+    "flash_jacobi",
+    "flash_moments",
+    "flash_nearest_distance",
+    "flash_project",
+    "flash_quality",
+    "flash_sor",
     "joint_sparse_group_lasso",
     "joint_validation_errors",
     "log_poisson_variance",
+    "merge_genes",
     "nearest_neighbors",
+    "neighbor_graph",
     "ripple_steady_state",
     "sparse_group_lasso",
     "validation_errors",
@@ -249,3 +264,165 @@ def ripple_steady_state(
     threads: int = 0,
 ) -> NDArray[np.float64]:
     """Steady state, cells x genes. `cells`: type, base input and variation per cell, gene per ligand."""
+
+# --- deconvolution
+
+_Rows = tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32], NDArray[np.int32]]
+
+def deconv_sums(
+    rows: _Rows, genes: int, threads: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64], int, int, float, tuple[int, float] | None]:
+    """Depths, gene totals, stored entries, entries with a fraction, the largest, the first unusable one."""
+
+def deconv_profile_sums(
+    rows: _Rows, kinds: NDArray[np.int64], types: int, genes: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Add up counts, shares of the cell, and squares of those by type (types x genes)."""
+
+def neighbor_graph(
+    points: NDArray[np.float64],
+    section: NDArray[np.int64],
+    k: int,
+    removed: NDArray[np.bool_],
+    threads: int,
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Offsets and neighbors of the symmetric graph of nearest neighbors inside sections."""
+
+def merge_genes(
+    points: NDArray[np.float64], weights: NDArray[np.float64], groups: int, threads: int
+) -> NDArray[np.int64]:
+    """Group of every gene by weighted k-means."""
+
+@final
+class FirstModel:
+    """Weighted profiles for the first fit."""
+
+    def __new__(cls, profiles: NDArray[np.float64], weights: NDArray[np.float64]) -> FirstModel: ...
+    def fit(self, rows: _Rows, threads: int) -> NDArray[np.float32]: ...
+
+@final
+class Expectation:
+    """What a fit expects of every gene, for residuals and stability."""
+
+    def __new__(
+        cls,
+        rates: NDArray[np.float64],
+        background: NDArray[np.float64],
+        weights: NDArray[np.float64],
+        marked: NDArray[np.int64],
+    ) -> Expectation: ...
+    def misfit(
+        self, rows: _Rows, shares: NDArray[np.float32], threads: int
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]: ...
+    def stability(
+        self,
+        rows: _Rows,
+        shares: NDArray[np.float32],
+        alpha: NDArray[np.float64],
+        spread: NDArray[np.float64],
+        kappa: float,
+        threads: int,
+    ) -> NDArray[np.float32]: ...
+
+@final
+class WeightedRows:
+    """Weighted counts of a block by merged gene."""
+
+    @property
+    def bytes(self) -> int: ...
+
+@final
+class SpotFit:
+    """Shares of all spots while they are fitted."""
+
+    def __new__(
+        cls,
+        rates: NDArray[np.float64],
+        background: NDArray[np.float64],
+        merged: NDArray[np.int64],
+        weights: NDArray[np.float64],
+        start: NDArray[np.float32],
+        section: NDArray[np.uint32],
+        counted: NDArray[np.bool_],
+        graph: tuple[NDArray[np.int64], NDArray[np.int64]] | None,
+        kappa: float,
+        steps: int,
+        tolerance: float,
+    ) -> SpotFit: ...
+    def weigh(self, rows: _Rows, threads: int) -> WeightedRows: ...
+    def sweep(self, rows: WeightedRows, spots: NDArray[np.int64], threads: int) -> float: ...
+    def shares(self) -> NDArray[np.float32]: ...
+    def alphas(self, spots: NDArray[np.int64]) -> NDArray[np.float64]: ...
+
+# published deconvolution
+
+_Values = NDArray[np.float32] | NDArray[np.float64] | NDArray[np.int32] | NDArray[np.int64]
+_Positions = tuple[NDArray[np.int32], NDArray[np.int32]] | tuple[NDArray[np.int64], NDArray[np.int64]]
+_FlashProblem = tuple[
+    NDArray[np.float64], NDArray[np.float64], NDArray[np.int64], NDArray[np.int32], float, float
+]
+
+def flash_moments(
+    data: _Values,
+    positions: _Positions,
+    sums: NDArray[np.float64],
+    *,
+    threads: int = 0,
+    progress: Callable[[int, int], object] | None = None,
+) -> None:
+    """Add spots to the sums per gene: of log-CP10k, its square, and counts (3 x genes)."""
+
+def flash_project(
+    data: _Values,
+    positions: _Positions,
+    column: NDArray[np.int64],
+    map: NDArray[np.float64],
+    weight: NDArray[np.float64],
+    *,
+    factor: NDArray[np.float64] | None,
+    bucket: NDArray[np.int64] | None,
+    width: int,
+    threads: int = 0,
+    progress: Callable[[int, int], object] | None = None,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Spots times represented reference (spots x types), and squared lengths of represented spots."""
+
+def flash_graph(
+    points: NDArray[np.float64],
+    *,
+    k: int | None = None,
+    radius: float | None = None,
+    threads: int = 0,
+) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """Row starts and neighbors of the graph of nearest neighbors, or of all pairs within a radius."""
+
+def flash_nearest_distance(points: NDArray[np.float64], *, threads: int = 0) -> NDArray[np.float64]:
+    """Distance of every point to its nearest other."""
+
+def flash_jacobi(
+    problem: _FlashProblem,
+    start: NDArray[np.float64],
+    max_iter: int,
+    tol: float,
+    *,
+    trace: bool = False,
+    threads: int = 0,
+    progress: Callable[[int, int], object] | None = None,
+) -> tuple[NDArray[np.float64], int, float, bool, list[float]]:
+    """Abundances, iterations, last change, whether it converged, recorded objectives."""
+
+def flash_sor(
+    problem: _FlashProblem,
+    beta: NDArray[np.float64],
+    max_sweeps: int,
+    tol: float,
+    *,
+    threads: int = 0,
+    progress: Callable[[int, int], object] | None = None,
+) -> tuple[int, float, bool, float, int]:
+    """Solve in place: sweeps, residual, whether it converged, overshoot, colors."""
+
+def flash_quality(
+    problem: _FlashProblem, beta: NDArray[np.float64], *, threads: int = 0
+) -> tuple[float, float]:
+    """Objective without the constant, and residual of the optimality conditions."""

@@ -14,6 +14,7 @@ COMMANDS = [
     ["demo"],
     ["train"],
     ["perturb"],
+    ["deconvolve"],
     ["data"],
     ["data", "check"],
     ["data", "prepare"],

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cytoripple.cli import bench, data, demo, doctor, perturb, run, train
+from cytoripple.cli import bench, data, deconvolve, demo, doctor, perturb, run, train
 
 app = typer.Typer(
     name="cytoripple",
@@ -19,6 +19,7 @@ app = typer.Typer(
 app.command(epilog=demo.EXAMPLE)(demo.demo)
 app.command(epilog=train.EXAMPLE)(train.train)
 app.command(epilog=perturb.EXAMPLE)(perturb.perturb)
+app.command(epilog=deconvolve.EXAMPLE)(deconvolve.deconvolve)
 app.add_typer(data.app, name="data")
 app.add_typer(run.app, name="run")
 app.add_typer(bench.app, name="bench")

@@ -1,4 +1,4 @@
-"""The pictures of a run and of a perturbation, as files."""
+"""The pictures of a run, of a perturbation and of deconvolved spots, as files."""
 
 from __future__ import annotations
 
@@ -66,6 +66,20 @@ def of_perturbation(
         (folder / f"delta_{_file_name(name)}.png", partial(pl.delta_map, adata, name, key=key))
         for name in genes
     ]
+    return _draw(shell, jobs)
+
+
+def of_proportions(adata: AnnData, folder: Path, shell: Shell, *, key: str, spatial_key: str) -> list[str]:
+    """Draw the types of deconvolved spots: together, one by one, and where chance matters most."""
+    from cytoripple import pl
+
+    draw = partial(pl.proportions, adata, key=key, spatial_key=spatial_key)
+    jobs: list[Job] = [
+        (folder / "cell_types.png", partial(draw, kind="auto")),
+        (folder / "each_type.png", partial(draw, kind="types")),
+    ]
+    if f"{key}_stability" in adata.obsm:
+        jobs.append((folder / "stability.png", partial(draw, kind="uncertainty")))
     return _draw(shell, jobs)
 
 

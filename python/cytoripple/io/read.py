@@ -25,7 +25,7 @@ _KINDS = {
 }
 
 
-def read(path: str | Path) -> AnnData:
+def read(path: str | Path, *, backed: bool = False) -> AnnData:
     """Read a tissue.
 
     Nothing is changed: names that occur twice are kept and reported in the log, because every later step
@@ -35,10 +35,12 @@ def read(path: str | Path) -> AnnData:
     ----------
     path
         An ``.h5ad`` file, or a directory with a zarr store of an AnnData object.
+    backed
+        Leave ``X`` of an h5ad file on disk; close it with ``adata.file.close()``. A zarr store is loaded.
 
     Returns
     -------
-    The AnnData object, in memory.
+    The AnnData object.
 
     Raises
     ------
@@ -57,7 +59,7 @@ def read(path: str | Path) -> AnnData:
         _check_zarr(path)
     else:
         _check_hdf5(path)
-    adata = _load(path)
+    adata = _load(path, backed and not path.is_dir())
     from cytoripple._anndata import repeated_names
 
     for axis, what, names in (("obs", "cell", adata.obs_names), ("var", "gene", adata.var_names)):
@@ -68,21 +70,22 @@ def read(path: str | Path) -> AnnData:
     return adata
 
 
-def _load(path: Path) -> AnnData:
+def _load(path: Path, backed: bool) -> AnnData:
     import anndata
 
     try:
         with warnings.catch_warnings():
             # Repeated names are reported by `read` in its own words.
             warnings.filterwarnings("ignore", message=".* names are not unique", category=UserWarning)
-            adata = anndata.read_zarr(path) if path.is_dir() else anndata.read_h5ad(path)
+            if path.is_dir():
+                return anndata.read_zarr(path)
+            return anndata.read_h5ad(path, backed="r" if backed else None)
     except (OSError, KeyError, ValueError, TypeError, RuntimeError, AttributeError) as error:
         raise FileError(
             f"{path} cannot be read to its end: it is truncated or damaged, "
             f"expected a complete AnnData file. Copy or write it again. "
             f"({type(error).__name__}: {_short(error)})"
         ) from error
-    return adata
 
 
 def _missing(path: Path) -> str:

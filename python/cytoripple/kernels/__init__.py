@@ -6,6 +6,7 @@ native call does the work without the interpreter lock.
 
 from __future__ import annotations
 
+from cytoripple.kernels.deconvolution import deconvolve
 from cytoripple.kernels.joint import ColumnNoise, JointSparseGroupLasso, joint_sparse_group_lasso
 from cytoripple.kernels.lasso import SparseGroupLasso, sparse_group_lasso
 from cytoripple.kernels.ligands import ReceivedPlan, Verification, received_ligands
@@ -27,6 +28,7 @@ __all__ = [
     "TargetModel",
     "Verification",
     "counting_noise_variance",
+    "deconvolve",
     "joint_sparse_group_lasso",
     "nearest_neighbors",
     "received_ligands",

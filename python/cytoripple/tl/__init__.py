@@ -1,4 +1,4 @@
-"""Tools: train a spatial gene network, differentiate it, perturb it."""
+"""Tools: train a spatial gene network, differentiate it, perturb it; deconvolve spots."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from cytoripple.deconv.tool import deconvolve
     from cytoripple.grn.train import train_grn
     from cytoripple.perturb.simulate import perturb, splash
 
-__all__ = ["perturb", "splash", "train_grn"]
+__all__ = ["deconvolve", "perturb", "splash", "train_grn"]
 
 _HOME = {
+    "deconvolve": "cytoripple.deconv.tool",
     "perturb": "cytoripple.perturb.simulate",
     "splash": "cytoripple.perturb.simulate",
     "train_grn": "cytoripple.grn.train",

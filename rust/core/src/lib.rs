@@ -4,6 +4,8 @@
 //! the thread, and partial results are combined in a fixed order.
 
 pub mod check;
+pub mod deconv;
+pub mod deconv_flash;
 pub mod error;
 pub mod gemm;
 pub mod lasso;

@@ -3,6 +3,8 @@
 use pyo3::prelude::*;
 
 mod convert;
+mod deconv;
+mod deconv_flash;
 mod joint;
 mod lasso;
 mod ligand;
@@ -15,6 +17,8 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("CoreError", module.py().get_type::<convert::CoreError>())?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add("DEBUG_BUILD", cfg!(debug_assertions))?;
+    deconv::register(module)?;
+    deconv_flash::register(module)?;
     joint::register(module)?;
     lasso::register(module)?;
     ligand::register(module)?;

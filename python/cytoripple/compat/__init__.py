@@ -1,0 +1,1 @@
+"""Stand-ins for other packages: same names, same defaults, same numbers."""

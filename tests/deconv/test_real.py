@@ -1,0 +1,60 @@
+"""Real sections: maps that a biologist would recognize."""
+
+from __future__ import annotations
+
+import anndata
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import sparse
+from scipy.optimize import nnls
+
+import cytoripple as ct
+from tests.conftest import real_file
+
+SECTIONS = ("A1", "B1", "D1", "G2")
+
+
+def read(name: str) -> anndata.AnnData:
+    return anndata.read_h5ad(real_file(f"{name}.h5ad"))
+
+
+def learned_table(sections: list[anndata.AnnData], genes: list[str]) -> pd.DataFrame:
+    """Profiles of the types, from sections whose proportions another method has estimated."""
+    counts = np.vstack([sparse.csr_matrix(one[:, genes].X).toarray() for one in sections])
+    shares = pd.concat([one.obsm["stereoscope_major"] for one in sections])
+    depth = counts.sum(axis=1, keepdims=True)
+    weight = np.sqrt(depth)
+    rates = [nnls(shares.to_numpy() * weight, column)[0] for column in (counts / depth * weight).T]
+    table = np.stack(rates, axis=1)
+    return pd.DataFrame(
+        3000 * table / table.sum(axis=1, keepdims=True), index=shares.columns.astype(str), columns=genes
+    )
+
+
+@pytest.mark.parametrize("name", ["A1", "G2"])
+def test_t_cells_of_a_tumor_are_where_the_pathologist_saw_immune_infiltrate(name: str) -> None:
+    """The profiles come from the sections of three other patients."""
+    sections = {one: read(f"her2st_{one}") for one in SECTIONS}
+    counted = [pd.Series(np.asarray(s.X.sum(axis=0)).ravel(), s.var_names) for s in sections.values()]
+    genes = list(pd.concat(counted, axis=1, join="inner").sum(axis=1).nlargest(3000).index)
+    table = learned_table([s for one, s in sections.items() if one != name], genes)
+    section = sections[name]
+    ct.tl.deconvolve(section, table)
+    found = section.obsm["deconvolution"]
+    by_region = found["T-cells"].groupby(section.obs["cell_type"].astype(str)).mean()
+    assert by_region.idxmax() == "immune infiltrate"
+    assert by_region.max() > 2 * found["T-cells"].mean()
+    other = section.obsm["stereoscope_major"]
+    agreement = {kind: np.corrcoef(found[kind], other[kind])[0, 1] for kind in ("Epithelial", "CAFs")}
+    assert min(agreement.values()) > 0.6, agreement
+
+
+def test_beads_of_the_cerebellum() -> None:
+    """Granule cells are the most common; Bergmann glia and Purkinje cells share a layer without them."""
+    spots, cells = read("cerebellum_slideseq"), read("cerebellum_ref")
+    ct.tl.deconvolve(spots, cells, cell_type_key="cell_type", kappa=2)
+    shares = spots.obsm["deconvolution"]
+    assert shares.mean().idxmax() == "Granule"
+    layer = shares["Purkinje"] + shares["Bergmann"]
+    assert np.corrcoef(layer, shares["Granule"])[0, 1] < -0.3
