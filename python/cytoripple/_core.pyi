@@ -14,6 +14,7 @@ __all__ = [
     "__version__",
     "check_design",
     "fit_batch",
+    "gather_rows",
     "nearest_neighbors",
     "sparse_group_lasso",
     "validation_errors",
@@ -163,3 +164,19 @@ class RegulatoryModel:
         threads: int,
         progress: Callable[[int, int], object] | None,
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]: ...
+
+# --- row store
+
+def gather_rows(
+    indptr: NDArray[np.int32] | NDArray[np.int64],
+    indices: NDArray[np.uint16] | NDArray[np.uint32] | NDArray[np.int32] | NDArray[np.int64],
+    data: NDArray[np.uint16] | NDArray[np.uint32] | NDArray[np.float32] | NDArray[np.float64],
+    rows: NDArray[np.int64],
+    out: NDArray[np.float32],
+    *,
+    n_columns: int,
+    colmap: NDArray[np.int32] | None = None,
+    target: float | None = None,
+    threads: int = 0,
+) -> None:
+    """Write rows of a CSR matrix into `out` (rows x columns), columns mapped, counts normalized to `target`."""

@@ -11,6 +11,7 @@ pub mod ligand;
 pub mod neighbors;
 pub mod parallel;
 pub mod perturb;
+pub mod rowstore;
 pub mod simd;
 pub mod splash;
 pub mod watch;

@@ -7,6 +7,7 @@ mod lasso;
 mod ligand;
 mod neighbors;
 mod perturb;
+mod rowstore;
 
 #[pymodule]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -17,5 +18,6 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     ligand::register(module)?;
     neighbors::register(module)?;
     perturb::register(module)?;
+    rowstore::register(module)?;
     Ok(())
 }

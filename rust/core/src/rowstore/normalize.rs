@@ -1,0 +1,31 @@
+//! `log1p(x * target / sum of the row)` with few logarithms.
+
+/// Counts up to this are looked up: they are nearly all there are, and a row repeats each many times.
+const SMALL: usize = 64;
+
+/// Scale of one row and its logarithms so far.
+pub struct RowScale {
+    factor: f64,
+    small: [f32; SMALL],
+}
+
+impl RowScale {
+    /// Scale a row whose counts sum to `sum` to `target`. An empty row stays zero.
+    pub fn new(sum: f64, target: f64) -> Self {
+        let factor = if sum > 0.0 { target / sum } else { 0.0 };
+        Self { factor, small: [f32::NAN; SMALL] }
+    }
+
+    /// `log1p(count * factor)`, computed in double precision.
+    #[inline]
+    pub fn log1p(&mut self, count: f64) -> f32 {
+        let slot = count as usize; // saturates; negative counts become slot 0, which fails the next test
+        if slot >= SMALL || slot as f64 != count {
+            return (count * self.factor).ln_1p() as f32;
+        }
+        if self.small[slot].is_nan() {
+            self.small[slot] = (count * self.factor).ln_1p() as f32;
+        }
+        self.small[slot]
+    }
+}
