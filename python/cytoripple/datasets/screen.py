@@ -95,7 +95,8 @@ class ScreenTruth:
                     f"{did_you_mean(perturbation, self.loadings.index)}"
                 )
             rate = rate * np.exp(self.log_fold(cell_type).loc[perturbation])
-        return (_TARGET_SUM * rate / rate.sum()).map(np.log1p)
+        values = rate.to_numpy(dtype=np.float64)
+        return pd.Series(np.log1p(_TARGET_SUM * values / values.sum()), index=self.base.columns)
 
     def _cell_type(self, name: str | None) -> str:
         if name is None:

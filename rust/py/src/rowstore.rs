@@ -95,7 +95,7 @@ fn gather_rows<'py>(
     target: Option<f64>,
     threads: usize,
 ) -> PyResult<()> {
-    if !out.is_c_contiguous() {
+    if !out.as_array().is_standard_layout() {
         let (found, expected) = ("not contiguous".into(), "C order".into());
         return Err(to_py(Error::Shape { name: "out", found, expected }));
     }
