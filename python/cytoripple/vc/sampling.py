@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -78,7 +78,7 @@ class GroupIndex:
             {name: obs[name].astype(str).to_numpy()[rows] if name in obs else "all" for name in names},
             index=pd.RangeIndex(len(rows)),
         )
-        indices: Mapping[Any, NDArray[np.int64]] = frame.groupby(list(names), sort=True).indices
+        indices: Any = frame.groupby(list(names), sort=True).indices
         found = {
             (str(key[0]), str(key[1]), str(key[2]), str(key[3])): rows[np.sort(where)]
             for key, where in indices.items()
