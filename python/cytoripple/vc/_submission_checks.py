@@ -29,13 +29,15 @@ class Ledger:
     cell_type_col: str | None
     max_cells: int | None
     allow_discrete: bool
+    wanted: Mapping[str, int] | None
     counts: dict[str, int] = field(default_factory=dict)
-    labels: list[tuple[str, str, int]] = field(default_factory=list)
+    labels: list[NDArray[np.object_]] = field(default_factory=list)
+    cell_types: list[NDArray[np.object_]] = field(default_factory=list)
     n_cells: int = 0
     whole: bool = True
     varied: bool = False
 
-    def check_announced(self, counts: Any, wanted: Mapping[str, int] | None) -> None:
+    def check_announced(self, counts: Any) -> None:
         """Find wrong numbers before any work, when the stream knows them."""
         if not isinstance(counts, Mapping):
             return
@@ -44,31 +46,34 @@ class Ledger:
             label = str(key[0] if isinstance(key, tuple) else key)
             known[label] = known.get(label, 0) + int(n)
         self._check_size(sum(known.values()))
-        self._check_counts(known, wanted)
+        self._check_counts(known)
 
     def add(self, block: Any) -> sparse.csr_matrix[Any]:
         """Check one block and count its cells."""
-        label, cell_type, values = _parts(block)
+        labels, cell_types, values = _parts(block)
+        label = str(labels[0]) if len(labels) else ""
         if values.ndim != 2 or values.shape[1] != self.width:
             raise InputError(f"a block of {label!r} has shape {values.shape}: expected {self.width} columns")
         if values.dtype.kind not in "biuf":
             raise LayerError(f"a block of {label!r} has dtype {values.dtype}: expected real numbers")
-        if self.cell_type_col is not None and not cell_type:
+        if self.cell_type_col is not None and not all(cell_types):
             raise InputError(f"a block of {label!r} has no cell type: give (label, cell type, matrix)")
         made: sparse.csr_matrix[Any] = sparse.csr_matrix(values)
         whole = _check_values(label, made.data, self.allow_discrete)
         self.n_cells += made.shape[0]
         self._check_size(self.n_cells)
-        self.counts[label] = self.counts.get(label, 0) + made.shape[0]
-        self.labels.append((label, cell_type, made.shape[0]))
+        for name, n in zip(*np.unique(labels.astype(str), return_counts=True), strict=True):
+            self.counts[str(name)] = self.counts.get(str(name), 0) + int(n)
+        self.labels.append(labels)
+        self.cell_types.append(cell_types)
         self.whole &= whole
         if made.nnz:
             self.varied |= bool(made.data.max() != made.data.min())
         return made
 
-    def check_all(self, wanted: Mapping[str, int] | None) -> None:
+    def check_all(self) -> None:
         """Check what only the end shows."""
-        self._check_counts(self.counts, wanted)
+        self._check_counts(self.counts)
         if self.whole and self.varied and not self.allow_discrete:
             raise LayerError(
                 "all values are whole numbers, so they look like counts: submit log1p of counts per 10,000, "
@@ -79,12 +84,13 @@ class Ledger:
         if self.max_cells is not None and n > self.max_cells:
             raise InputError(f"the prediction has {n} cells or more: at most {self.max_cells} are allowed")
 
-    def _check_counts(self, counts: Mapping[str, int], wanted: Mapping[str, int] | None) -> None:
+    def _check_counts(self, counts: Mapping[str, int]) -> None:
         if not counts.get(self.control):
             raise InputError(
                 f"the prediction has no cell of the control {self.control!r}"
                 f"{did_you_mean(self.control, counts)}: control cells are part of a submission"
             )
+        wanted = self.wanted
         if wanted is None:
             return
         for label, n in wanted.items():
@@ -97,16 +103,32 @@ class Ledger:
                 raise InputError(f"{label!r} is predicted but not wanted{did_you_mean(label, wanted)}")
 
 
-def _parts(block: Any) -> tuple[str, str, Any]:
+def _parts(block: Any) -> tuple[NDArray[np.object_], NDArray[np.object_], Any]:
+    """Label and cell type of every cell of a block, and its matrix."""
     if hasattr(block, "expression"):
-        return block.label, block.cell_type, block.expression
+        block = (block.label, block.cell_type, block.expression)
     try:
         label, *rest = block
         values = rest[-1]
-        cell_type = str(rest[0]) if len(rest) == 2 else ""
+        cell_type = rest[0] if len(rest) == 2 else ""
     except (TypeError, ValueError, IndexError):
         raise InputError("a block is no (label, matrix) pair") from None
-    return str(label), cell_type, values if sparse.issparse(values) else np.asarray(values)
+    matrix: Any = values
+    if not sparse.issparse(values):
+        matrix = np.asarray(values)
+    n = matrix.shape[0] if matrix.ndim else 0
+    return _per_cell(label, n), _per_cell(cell_type, n), matrix
+
+
+def _per_cell(name: Any, n: int) -> NDArray[np.object_]:
+    if isinstance(name, str):
+        return np.full(n, name, dtype=object)
+    names = np.array([str(one) for one in np.atleast_1d(np.asarray(name, dtype=object))], dtype=object)
+    if len(names) == 1:
+        return np.full(n, names[0], dtype=object)
+    if len(names) != n:
+        raise InputError(f"a block of {n} cells has {len(names)} labels: give one, or one per cell")
+    return names
 
 
 def _check_values(label: str, values: NDArray[Any], allow_discrete: bool) -> bool:

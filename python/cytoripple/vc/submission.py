@@ -6,7 +6,7 @@ import shutil
 import tarfile
 import tempfile
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from io import BytesIO
@@ -19,6 +19,8 @@ from scipy import sparse
 
 from cytoripple._errors import FileError, InputError, MissingFileError
 from cytoripple._provenance import atomic_path, writing
+from cytoripple.vc._h5ad import H5adMatrix
+from cytoripple.vc._streams import obs_column
 from cytoripple.vc._submission_checks import Ledger, check_list, gene_order, wanted_cells
 from cytoripple.vc.dataset import CONTROL, PERTURBATION
 
@@ -86,9 +88,9 @@ def write_vcc(
     path
         File to write.
     blocks
-        ``(label, cells x genes)`` pairs, dense or sparse; ``(label, cell type, cells x genes)``; or a stream
-        of `Block` such as a baseline, which also knows its genes. Values are log-normalized. Control cells
-        are part of the file.
+        ``(label, cells x genes)`` pairs, dense or sparse; ``(label, cell type, cells x genes)``, where label
+        and cell type are one name or one per cell; or a stream of `Block` such as a baseline, which also
+        knows its genes. Values are log-normalized. Control cells are part of the file.
     genes
         The challenge's list, or a file of it: one name per line.
     block_genes
@@ -136,12 +138,11 @@ def write_vcc(
     order = gene_order([str(gene) for gene in own] if own is not None else names, names, reorder)
     wanted = None if pert_counts is None else wanted_cells(pert_counts, pert_col)
     width = len(names) if own is None else len(own)
-    ledger = Ledger(width, control, cell_type_col, max_cells, allow_discrete)
-    ledger.check_announced(getattr(blocks, "counts", None), wanted)
+    ledger = Ledger(width, control, cell_type_col, max_cells, allow_discrete, wanted)
+    ledger.check_announced(getattr(blocks, "counts", None))
     with tempfile.TemporaryDirectory(prefix=".vcc-", dir=path.parent) as folder, writing(path.parent):
         h5ad = Path(folder) / "pred.h5ad"
         _write_h5ad(h5ad, blocks, ledger, names, order, pert_col, encoding)
-        ledger.check_all(wanted)
         packed = Path(folder) / "pred.h5ad.zst"
         _compress(h5ad, packed)
         h5ad.unlink()
@@ -156,6 +157,25 @@ def write_vcc(
         reordered=order is not None,
         n_bytes=path.stat().st_size,
     )
+
+
+def file_blocks(
+    source: H5adMatrix, pert_col: str = PERTURBATION, cell_type_col: str | None = None
+) -> Iterator[tuple[NDArray[np.object_], NDArray[np.object_], Any]]:
+    """Read the cells of an h5ad file block by block, in their order, for `write_vcc`.
+
+    Raises
+    ------
+    InputError
+        A column is not there, a label is missing, or the file stores columns.
+    """
+    if source.kind == "csc":
+        raise InputError(f"{source.path} stores columns: save it with adata.X = adata.X.tocsr()")
+    obs = source.table("obs")
+    labels = obs_column(obs, pert_col)
+    types = np.full(len(obs), "", dtype=object) if cell_type_col is None else obs_column(obs, cell_type_col)
+    for rows, piece in source.pieces():
+        yield labels[rows], types[rows], piece
 
 
 def read_gene_list(path: str | Path) -> list[str]:
@@ -240,6 +260,7 @@ def _write_h5ad(
             _append(stored["data"], matrix.data)
             _append(stored["indices"], matrix.indices)
             starts.append(matrix.indptr[1:].astype(np.int64) + starts[-1][-1])
+        ledger.check_all()
         indptr = np.concatenate(starts)
         narrow = indptr[-1] <= np.iinfo(np.int32).max
         group.create_dataset("indptr", data=indptr.astype("<i4" if narrow else "<i8"))
@@ -259,15 +280,11 @@ def _write_tables(file: h5py.File, ledger: Ledger, names: list[str], pert_col: s
     from anndata.io import write_elem
 
     file.attrs.update({"encoding-type": "anndata", "encoding-version": "0.1.0"})
-    sizes = [n for _, _, n in ledger.labels]
-    columns = {pert_col: [label for label, _, _ in ledger.labels]}
+    columns = {pert_col: ledger.labels}
     if ledger.cell_type_col is not None:
-        columns[ledger.cell_type_col] = [cell_type for _, cell_type, _ in ledger.labels]
+        columns[ledger.cell_type_col] = ledger.cell_types
     index = [str(number) for number in range(ledger.n_cells)]
-    table = {
-        name: pd.Categorical(np.repeat(np.array(texts, dtype=object), sizes))
-        for name, texts in columns.items()
-    }
+    table = {name: pd.Categorical(np.concatenate(parts)) for name, parts in columns.items()}
     write_elem(file, "obs", pd.DataFrame(table, index=index))
     write_elem(file, "var", pd.DataFrame(index=names))
     for name in ("layers", "obsm", "obsp", "uns", "varm", "varp"):
