@@ -16,9 +16,11 @@ from scipy import sparse
 import cytoripple as ct
 from cytoripple._errors import FileError, InputError, LayerError
 from cytoripple.vc import _h5ad
+from cytoripple.vc.dataset import DatasetSpec
 from cytoripple.vc.genes import GeneResolver
 from cytoripple.vc.guard import normalize
 from cytoripple.vc.store import H5adRows, RowStore, gather_rows, open_rows, pack
+from tests.conftest import real_file
 from tests.vc.helpers import screen_file, spec_of
 
 
@@ -331,3 +333,21 @@ def test_import_of_the_package_stays_light():
     code = "import sys, cytoripple; assert not {'pandas', 'anndata', 'scipy'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
     assert ct.__version__
+
+
+def test_a_real_screen(tmp_path):
+    """Knock-outs of a published screen come back from the store, group by group."""
+    path = real_file("papalexi_thp1.h5ad")
+    spec = DatasetSpec(path, "target", group_by=("replicate",), cell_type="THP-1")
+    store = RowStore(pack(spec, tmp_path / "p.rows"))
+    adata = ct.io.read(path)
+    assert (store.n_obs, store.n_vars) == adata.shape
+    assert store.obs["target_gene"].nunique() == 26
+    rows = np.random.default_rng(0).integers(0, store.n_obs, 300)
+    source = store.obs["row_in_source"].to_numpy()[rows]
+    np.testing.assert_array_equal(store.rows(rows, normalized=False), dense(adata.X[source]))
+    np.testing.assert_allclose(store.rows(rows), dense(normalize(adata.X[source])), rtol=1e-6)
+    label = store.obs["target_gene"].astype(str).to_numpy()
+    knocked = store.rows(np.flatnonzero(label == "STAT1")).mean(0)
+    control = store.rows(np.flatnonzero(label == "non-targeting")).mean(0)
+    assert (knocked - control)[store.var_names.index("STAT1")] < -1

@@ -23,6 +23,10 @@ pub trait Index: Copy + Send + Sync {
 pub trait Value: Copy + Send + Sync {
     /// In double precision.
     fn get(self) -> f64;
+    /// The whole number it is, anything out of reach if it is none.
+    fn whole(self) -> usize;
+    /// Sum in double precision, exact for whole numbers.
+    fn sum(values: &[Self]) -> f64;
 }
 
 macro_rules! index {
@@ -33,16 +37,40 @@ macro_rules! index {
         }
     })*};
 }
-macro_rules! value {
+macro_rules! count {
     ($($kind:ty),*) => {$(impl Value for $kind {
         #[inline]
         fn get(self) -> f64 {
             f64::from(self)
         }
+        #[inline]
+        fn whole(self) -> usize {
+            self as usize
+        }
+        fn sum(values: &[Self]) -> f64 {
+            values.iter().map(|&value| u64::from(value)).sum::<u64>() as f64 // integers add in wide registers
+        }
+    })*};
+}
+macro_rules! real {
+    ($($kind:ty),*) => {$(impl Value for $kind {
+        #[inline]
+        fn get(self) -> f64 {
+            f64::from(self)
+        }
+        #[inline]
+        fn whole(self) -> usize {
+            let whole = self as usize; // saturates; a negative number becomes 0, which is not equal to it
+            if whole as $kind == self { whole } else { usize::MAX }
+        }
+        fn sum(values: &[Self]) -> f64 {
+            values.iter().map(|&value| f64::from(value)).sum()
+        }
     })*};
 }
 index!(u16, u32, i32, i64);
-value!(u16, u32, f32, f64);
+count!(u16, u32);
+real!(f32, f64);
 
 /// Starts of the rows, as wide as the owner of the matrix made them.
 #[derive(Debug, Clone, Copy)]
@@ -159,8 +187,7 @@ fn gather_row<I: Index, V: Value>(
 ) -> Result<()> {
     let (indices, data) = matrix.row(row)?;
     out.fill(0.0);
-    let mut scale =
-        target.map(|target| RowScale::new(data.iter().map(|value| value.get()).sum::<f64>(), target));
+    let mut scale = target.map(|target| RowScale::new(V::sum(data), target));
     let late = meet && scale.is_some();
     for (&index, &value) in indices.iter().zip(data) {
         let column = index.get();
@@ -176,13 +203,13 @@ fn gather_row<I: Index, V: Value>(
             return Err(column_error(row, column, matrix.n_columns));
         };
         *cell += match (&mut scale, late) {
-            (Some(scale), false) => scale.log1p(value.get()),
+            (Some(scale), false) => scale.log1p(value),
             _ => value.get() as f32,
         };
     }
     if let (Some(scale), true) = (&mut scale, late) {
         for cell in out.iter_mut().filter(|cell| **cell != 0.0) {
-            *cell = scale.log1p(f64::from(*cell));
+            *cell = scale.log1p(*cell);
         }
     }
     Ok(())

@@ -1,5 +1,7 @@
 //! `log1p(x * target / sum of the row)` with few logarithms.
 
+use super::gather::Value;
+
 /// Counts up to this are looked up: they are nearly all there are, and a row repeats each many times.
 const SMALL: usize = 64;
 
@@ -18,14 +20,14 @@ impl RowScale {
 
     /// `log1p(count * factor)`, computed in double precision.
     #[inline]
-    pub fn log1p(&mut self, count: f64) -> f32 {
-        let slot = count as usize; // saturates; negative counts become slot 0, which fails the next test
-        if slot >= SMALL || slot as f64 != count {
-            return (count * self.factor).ln_1p() as f32;
+    pub fn log1p<V: Value>(&mut self, count: V) -> f32 {
+        let exact = |count: V, factor: f64| (count.get() * factor).ln_1p() as f32;
+        let Some(known) = self.small.get_mut(count.whole()) else {
+            return exact(count, self.factor);
+        };
+        if known.is_nan() {
+            *known = exact(count, self.factor);
         }
-        if self.small[slot].is_nan() {
-            self.small[slot] = (count * self.factor).ln_1p() as f32;
-        }
-        self.small[slot]
+        *known
     }
 }
