@@ -2,8 +2,9 @@
 
 Run ``python benches/python/test_store.py`` for the table, or pytest for a small accuracy-checked version.
 Times are CPU microseconds per row (user and system), the fastest of some interleaved rounds, one thread,
-files in the page cache. Every reader returns the same cells as dense float32; the store also normalizes counts.
-The raw read is numpy's indexing of a memory-mapped dense float32 file, or of memory-mapped CSR arrays row by row.
+files in the page cache. Every reader returns the same cells as dense float32; the store also normalizes
+counts. The raw read is numpy's indexing of a memory-mapped dense float32 file, or of memory-mapped CSR arrays
+row by row.
 """
 
 from __future__ import annotations
