@@ -29,12 +29,13 @@ check-python: $(BIN)/.built
 # Rust and Python benches; figures and how to read them: benches/README.md
 bench: $(BIN)/.built
 	cargo bench -p cytoripple-core
-	$(BIN)/python -m pytest benches/python --benchmark-only --benchmark-columns=min,median,rounds -q
+	$(BIN)/python -m pytest benches/python --benchmark-columns=min,median,rounds -q
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python benches/ratio.py record
 
 # A manylinux wheel, then a smoke test of it in an environment of its own.
 wheel: $(BIN)/.installed
 	rm -rf dist
-	$(BIN)/maturin build --release --zig --compatibility manylinux_2_28 --out dist
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/maturin build --release --zig --compatibility manylinux_2_28 --out dist
 	sh tools/smoke-wheel.sh $(PYTHON)
 
 clean:

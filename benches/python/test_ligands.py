@@ -1,52 +1,26 @@
 """Received ligands against other ways to compute them, interleaved in one process on one thread.
 
-Run ``OPENBLAS_NUM_THREADS=1 python benches/python/test_ligands.py`` for the table, or pytest for a small
-accuracy-checked version. Times are CPU seconds of the fastest of some rounds; every row names the error of
-both sides, the rate of a matrix product (P) and of a copy (BW) measured in the same run. Plans are made
-outside of the timed part for every side that has them. finufft is measured when it is installed.
+Run ``OPENBLAS_NUM_THREADS=1 python benches/ratio.py record ligands`` for the table, or pytest for a small
+accuracy-checked version. Plans are made outside of the timed part for every side that has them. finufft is
+measured when it is installed.
 """
 
 from __future__ import annotations
 
-import os
 import sys
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cytoripple.kernels.ligands import ReceivedPlan
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from ratio import Ratio, in_turns
+
 Array = NDArray[np.float64]
-HEADER = (
-    "case | peer | ours ms | peer ms | ratio | our error | peer error | P Gflop/s | BW GB/s | "
-    "share of P (49 nodes)"
-)
-
-
-@dataclass(frozen=True)
-class Row:
-    """One comparison."""
-
-    case: str
-    peer: str
-    ours: float
-    theirs: float
-    our_error: float
-    peer_error: float
-    rate: float
-    bandwidth: float
-    share: float
-
-    def __str__(self) -> str:
-        return (
-            f"{self.case} | {self.peer} | {1e3 * self.ours:.1f} | {1e3 * self.theirs:.1f} | "
-            f"{self.theirs / self.ours:.1f} | {self.our_error:.1e} | {self.peer_error:.1e} | "
-            f"{self.rate:.1f} | {self.bandwidth:.1f} | {self.share:.2f}"
-        )
 
 
 def tissue(n: int, extent: float, ligands: int) -> tuple[Array, Array]:
@@ -54,22 +28,6 @@ def tissue(n: int, extent: float, ligands: int) -> tuple[Array, Array]:
     rng = np.random.default_rng(0)
     values = rng.lognormal(0.0, 1.0, (n, ligands)) * (rng.random((n, ligands)) < 0.3)
     return rng.uniform(0.0, extent, (n, 2)), values
-
-
-def cpu(work: Callable[[], object]) -> float:
-    """CPU seconds of one call."""
-    start = time.process_time()
-    work()
-    return time.process_time() - start
-
-
-def machine() -> tuple[float, float]:
-    """Rate of a matrix product in Gflop/s and of a copy in GB/s, one thread."""
-    a = np.random.default_rng(1).normal(size=(1000, 1000))
-    product = min(cpu(lambda: a @ a) for _ in range(3))
-    source, target = np.ones(4_000_000), np.zeros(4_000_000)
-    copy = min(cpu(lambda: np.copyto(target, source)) for _ in range(3))
-    return 2.0 / product, 16 * 4e-3 / copy
 
 
 def exact_rows(xy: Array, values: Array, rows: NDArray[np.int64]) -> Array:
@@ -114,7 +72,9 @@ def finufft_transform(xy: Array, values: Array, eps: float) -> Callable[[], Arra
     return transform
 
 
-def compare(n: int, extent: float, peers: list[str], *, ligands: int = 50, rounds: int = 3) -> list[Row]:
+def compare(
+    n: int, extent: float, peers: list[str], *, ligands: int = 50, rounds: int = 3
+) -> Iterator[Ratio]:
     """Our mesh at 1e-6 against each peer."""
     xy, values = tissue(n, extent, ligands)
     some = np.sort(np.random.default_rng(2).choice(n, size=min(n, 200), replace=False))
@@ -127,7 +87,6 @@ def compare(n: int, extent: float, peers: list[str], *, ligands: int = 50, round
     def error(result: Array) -> float:
         return float((np.abs(result[some] - exact) / np.abs(result).max(axis=0)).max())
 
-    rows = []
     for peer in peers:
         if peer == "anchors":
             grid = ReceivedPlan(xy, radius=1.0, method="anchors", threads=1)
@@ -141,30 +100,22 @@ def compare(n: int, extent: float, peers: list[str], *, ligands: int = 50, round
         else:
             theirs = finufft_transform(xy, values, 1e-5)
         our_error, peer_error = error(ours()), error(theirs())
-        times = [(cpu(ours), cpu(theirs), *machine()) for _ in range(rounds)]
-        mine, other = min(t[0] for t in times), min(t[1] for t in times)
-        rate, bandwidth = max(t[2] for t in times), max(t[3] for t in times)
-        share = 4e-9 * n * 49 * ligands / mine / rate
-        case = f"N={n} L={ligands} D/s={extent:g} ({plan.method})"
-        rows.append(Row(case, peer, mine, other, our_error, peer_error, rate, bandwidth, share))
-    return rows
+        seconds = in_turns(ours, theirs, rounds)
+        yield Ratio(
+            "ligands",
+            f"N={n} L={ligands} D/s={extent:g} {plan.method}",
+            peer,
+            *seconds[:2],
+            our_error,
+            peer_error,
+            "received signal / its maximum",
+            *seconds[2:],
+        )
 
 
-def test_the_mesh_beats_its_peers_and_is_more_accurate() -> None:
-    """A small version: errors are checked, and a loose ratio that no noise can turn around."""
-    for row in compare(5000, 5.0, ["anchors", "numpy"]):
-        assert row.our_error <= 1e-6
-        assert row.our_error <= max(row.peer_error, 1e-6)
-        assert row.theirs > row.ours
-
-
-def main() -> None:
-    """Print the table."""
-    if os.environ.get("OPENBLAS_NUM_THREADS") != "1":
-        sys.exit("set OPENBLAS_NUM_THREADS=1: the peers and the rate of a matrix product are for one thread")
+def ratios() -> Iterator[Ratio]:
+    """Measure every row of the table."""
     nufft = ["finufft"] if find_spec("finufft") else []
-    print(HEADER)
-    print("|".join(["---"] * 10))
     for n, extent, peers, rounds in [
         (100_000, 5.0, ["anchors", *nufft], 5),
         (100_000, 20.0, [*nufft], 5),
@@ -173,10 +124,11 @@ def main() -> None:
         (10_000, 5.0, ["numpy"], 5),
         (10_000, 10.0, ["numpy"], 5),
     ]:
-        for row in compare(n, extent, peers, rounds=rounds):
-            print(row)
-            sys.stdout.flush()
+        yield from compare(n, extent, peers, rounds=rounds)
 
 
-if __name__ == "__main__":
-    main()
+def test_the_mesh_is_more_accurate_than_its_peers() -> None:
+    """A small version: the errors are checked."""
+    for row in compare(5000, 5.0, ["anchors", "numpy"]):
+        assert row.ours_error <= 1e-6
+        assert row.ours_error <= max(row.peer_error, 1e-6)

@@ -1,14 +1,15 @@
-"""Propagation of a perturbation: the matrix product against the plain path, and a whole perturbation.
+"""Propagation of a perturbation: the matrix product against the plain path, and whole perturbations.
 
-Run with ``pytest benches/python/test_perturb.py --benchmark-only -s``. Every row has the largest difference
-between the two paths relative to the largest change, and the rate of the multiply-adds that the dense
-product of all features would need.
+Run ``OPENBLAS_NUM_THREADS=1 python benches/ratio.py record perturb`` for the ratios of one step, and
+``pytest benches/python/test_perturb.py --benchmark-only -s`` for whole perturbations. The error of a row is
+the largest difference between the two paths relative to the largest change.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
+import sys
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,9 @@ import pytest
 
 from cytoripple.kernels.ligands import ReceivedPlan
 from cytoripple.kernels.perturb import CYTORIPPLE, RegulatoryModel, TargetModel
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from ratio import Ratio, cpu, in_turns
 
 N_CELLS = 10_000
 N_CLUSTERS = 8
@@ -52,22 +56,7 @@ def tissue(n_genes: int, n_targets: int, *, n_cells: int = N_CELLS) -> dict[str,
     }
 
 
-def cpu(work: Callable[[], object]) -> float:
-    """Seconds of processor time of this process."""
-    start = time.process_time()
-    work()
-    return time.process_time() - start
-
-
-def matmul_rate(size: int = 1000) -> float:
-    """Rate of NumPy's matrix product in 1e9 operations per second of processor time."""
-    a = np.random.default_rng(0).random((size, size))
-    a @ a
-    return 2.0 * size**3 / min(cpu(lambda: a @ a) for _ in range(7)) / 1e9
-
-
-@pytest.mark.parametrize("n_targets", [50, 500, 2000])
-def test_product_against_plain(benchmark: Any, n_targets: int) -> None:
+def one_step(n_targets: int, rounds: int) -> Ratio:
     """One step after a change of every other gene, one thread, no received ligands.
 
     The cost of a step is the difference between three steps and one. The plain path, whose cost is the same
@@ -90,31 +79,36 @@ def test_product_against_plain(benchmark: Any, n_targets: int) -> None:
             **case["flags"],
         )
 
-    def step(case: dict[str, Any], method: str) -> float:
-        return (cpu(lambda: run(case, method, 3)) - cpu(lambda: run(case, method, 1))) / 2
-
-    run(case, "auto", 1)
-    pairs = [(step(case, "auto"), 10 * step(few, "plain")) for _ in range(5 if n_targets < 1000 else 3)]
-    fast, plain = np.median(pairs, axis=0)
+    long = in_turns(lambda: run(case, "auto", 3), lambda: run(few, "plain", 3), rounds)
+    short = in_turns(lambda: run(case, "auto", 1), lambda: run(few, "plain", 1), rounds)
     one, other = (run(few, method, 2)[1][:, 1::2] for method in ("auto", "plain"))
-    error = np.abs(one - other).max() / np.abs(other).max()
-    flop = 2.0 * N_CELLS * case["features"] * n_targets
-    benchmark.extra_info.update(
-        step_ms=fast * 1e3,
-        plain_step_ms=plain * 1e3,
-        ratio=plain / fast,
-        relative_error=error,
-        features=case["features"],
-        gflops=flop / fast / 1e9,
-        matmul_gflops=matmul_rate(),
+    error = float(np.abs(one - other).max() / np.abs(other).max())
+    return Ratio(
+        "perturb",
+        f"{N_CELLS} cells, {N_CLUSTERS} clusters, {n_targets} targets x 90 terms",
+        "plain path",
+        (long[0] - short[0]) / 2,
+        10 * (long[1] - short[1]) / 2,
+        error,
+        0.0,
+        "change / its maximum, from the plain path",
+        *long[2:],
     )
-    print({key: float(f"{value:.3g}") for key, value in benchmark.extra_info.items()})
-    benchmark.pedantic(run, args=(case, "auto", 2), rounds=2)
-    assert error < 1e-12
-    assert plain > fast
 
 
-def test_whole_perturbation(benchmark: Any) -> None:
+def ratios() -> Iterator[Ratio]:
+    """Measure every row of the table."""
+    for n_targets, rounds in [(50, 5), (500, 5), (2000, 3)]:
+        yield one_step(n_targets, rounds)
+
+
+def test_the_product_is_the_plain_path_up_to_rounding() -> None:
+    """One step of both paths."""
+    assert one_step(50, 1).ours_error < 1e-12
+
+
+@pytest.mark.parametrize("way", ["linear", "reevaluate"])
+def test_whole_perturbation(benchmark: Any, way: str) -> None:
     """A ligand is knocked out among 468 genes, 50 of them modeled, three steps, rtol 1e-6, all cores."""
     case = tissue(468, 50)
     plans = [
@@ -125,17 +119,17 @@ def test_whole_perturbation(benchmark: Any) -> None:
         (ReceivedPlan(case["xy"], radius=radius, method="direct"), at)
         for (_, at), radius in zip(plans, (200.0, 50.0), strict=True)
     ]
-    gene = np.array([case["ligands"][0]])
+    request = case["x"], np.array([case["ligands"][0]]), np.zeros(1), np.ones((N_CELLS, 1), dtype=bool)
 
     def run(signals: Any) -> Any:
-        return case["model"].perturb(
-            case["x"], gene, np.zeros(1), np.ones((N_CELLS, 1), dtype=bool), signals=signals,
-            rules=CYTORIPPLE, n_propagation=3, **case["flags"],
-        )  # fmt: skip
+        options = {"signals": signals, "n_propagation": 3, **case["flags"]}
+        if way == "linear":
+            return case["model"].perturb(*request, rules=CYTORIPPLE, **options)[0]
+        return case["model"].reevaluate(*request, tolerance=0.0, **options).simulated
 
-    result = benchmark.pedantic(run, args=(plans,), rounds=7, warmup_rounds=1)
-    expected = run(exact)
-    error = np.abs(result[1] - expected[1]).max() / np.abs(expected[1]).max()
+    result = benchmark.pedantic(run, args=(plans,), rounds=7, warmup_rounds=1) - case["x"]
+    expected = run(exact) - case["x"]
+    error = np.abs(result - expected).max() / np.abs(expected).max()
     seconds = min(cpu(lambda: run(plans)) for _ in range(5))
     benchmark.extra_info.update(relative_error=float(error), cpu_ms=seconds * 1e3)
     print(benchmark.extra_info)

@@ -1,11 +1,11 @@
-//! Propagation: the matrix product on its own, and one step through it against the plain path.
+//! Propagation: the matrix product on its own, and one step of every way to propagate a change.
 
 #![allow(missing_docs, clippy::unwrap_used)] // a bench has no reader of its documentation and may panic
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use cytoripple_core::gemm::{PackedRight, multiply};
 use cytoripple_core::perturb::{
-    Ligands, Options, RegulatoryModel, Request, Rules, Signal, TargetInput, perturb,
+    Ligands, Options, RegulatoryModel, Request, Rounds, Rules, Signal, TargetInput, perturb, reevaluate,
 };
 use cytoripple_core::splash::Slope;
 use cytoripple_core::watch::Unwatched;
@@ -85,7 +85,7 @@ fn model(genes: usize) -> (RegulatoryModel, Array2<f64>) {
 }
 
 fn propagation(c: &mut Criterion) {
-    let mut group = c.benchmark_group("propagation");
+    let mut group = c.benchmark_group("propagation_step");
     group.sample_size(10);
     for genes in [50, 500] {
         let (model, expression) = model(genes);
@@ -100,14 +100,18 @@ fn propagation(c: &mut Criterion) {
             cells: cells.view(),
             mask: None,
         };
-        for (name, plain) in [("product", false), ("plain", true)] {
-            let rules = Rules::new("evolving", "selected", "zero_desired", true, 1e-9).unwrap();
-            let slope = Slope { scale: 1.0, cap: None };
-            let options = Options { rules, n_propagation: 2, slope, plain };
+        let rules = Rules::new("evolving", "selected", "zero_desired", true, 1e-9).unwrap();
+        let slope = Slope { scale: 1.0, cap: None };
+        for (name, plain) in [("linear", false), ("linear_plain", true)] {
+            let options = Options { rules, n_propagation: 1, slope, plain };
             group.bench_function(BenchmarkId::new(name, genes), |bench| {
                 bench.iter(|| perturb(&model, black_box(&request), &ligands, &options, &Unwatched).unwrap());
             });
         }
+        let rounds = Rounds { limit: 1, share: 1.0, tolerance: 0.0, min_expression: 1e-9, scale: 1.0 };
+        group.bench_function(BenchmarkId::new("reevaluate", genes), |bench| {
+            bench.iter(|| reevaluate(&model, black_box(&request), &ligands, &rounds, &Unwatched).unwrap());
+        });
     }
     group.finish();
 }

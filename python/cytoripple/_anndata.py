@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -25,7 +24,6 @@ __all__ = [
     "Tissue",
     "cell_thresholds",
     "coordinates",
-    "input_hash",
     "layer_name",
     "layer_values",
     "looks_like_counts",
@@ -59,6 +57,8 @@ class Tissue:
         Majority cell-type label of each cluster, empty when the data has none.
     layer, cluster_key, spatial_key, sample_key
         Where the arrays came from; the layer is ``"X"`` for ``adata.X``.
+    size_factors
+        Factor f of each cell for which the layer is ``log1p(count * f)``, where that is known.
     """
 
     obs_names: pd.Index[str]
@@ -74,6 +74,7 @@ class Tissue:
     cluster_key: str
     spatial_key: str
     sample_key: str | None
+    size_factors: NDArray[np.float64] | None = None
 
     def column(self, gene: str) -> NDArray[np.float64]:
         """Expression of one gene, dense, one value per cell."""
@@ -337,33 +338,3 @@ def cell_thresholds(
     mask = np.full((len(tissue.obs_names), len(tissue.var_names)), absent)
     mask[:, find_genes(shared, tissue.var_names)] = values > 0
     return mask
-
-
-def input_hash(data: Tissue | AnnData) -> str:
-    """SHA-256 that tells data sets apart, equal on every host and for dense and sparse storage.
-
-    Covers cell names, gene names, the shape, the first 64 KiB and the number of non-zero entries of the
-    layer, coordinates, clusters and sections. For an AnnData object ``X`` and all layers are covered and
-    there are no clusters, so its hash differs from that of a `Tissue`.
-    """
-    total = sha256()
-
-    def add(name: str, content: bytes) -> None:
-        total.update(f"{name}:{len(content)}:".encode() + content)
-
-    add("obs_names", "\0".join(map(str, data.obs_names)).encode())
-    add("var_names", "\0".join(map(str, data.var_names)).encode())
-    if isinstance(data, Tissue):
-        add("layer", _matrix.digest(data.expression).encode())
-        add("xy", data.xy.astype("<f8").tobytes())
-        add("clusters", data.clusters.astype("<i8").tobytes())
-        add("cluster_labels", "\0".join(data.cluster_labels).encode())
-        if data.samples is not None:
-            add("samples", data.samples.astype("<i8").tobytes())
-        return total.hexdigest()
-    for layer in ([] if data.X is None else ["X"]) + sorted(map(str, data.layers)):
-        values = _matrix.as_float64(layer_values(data, layer), layer_name(layer))
-        add(layer, _matrix.digest(values).encode())
-    if any(_n_columns(data, key) >= 2 for key in _SPATIAL_KEYS):
-        add("xy", coordinates(data, None)[1].astype("<f8").tobytes())
-    return total.hexdigest()

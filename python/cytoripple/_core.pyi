@@ -15,7 +15,12 @@ __all__ = [
     "check_design",
     "fit_batch",
     "gather_rows",
+    "fit_joint",
+    "joint_sparse_group_lasso",
+    "joint_validation_errors",
+    "log_poisson_variance",
     "nearest_neighbors",
+    "ripple_steady_state",
     "sparse_group_lasso",
     "validation_errors",
 ]
@@ -83,6 +88,54 @@ def validation_errors(
     progress: Callable[[int, int], object] | None = None,
 ) -> NDArray[np.float64]:
     """Squared errors of held-out cells, targets x multipliers."""
+
+# joint
+
+def joint_sparse_group_lasso(
+    x: NDArray[np.float64],
+    y: NDArray[np.float64],
+    types: NDArray[np.int64],
+    n_types: int,
+    kappa: float,
+    l1_share: float,
+    noise: tuple[NDArray[np.float64], NDArray[np.int64]] | None,
+    tol: float,
+    max_iter: int | None,
+    *,
+    threads: int = 0,
+) -> tuple[NDArray[np.float64], NDArray[np.float64], float, float, int, bool, float]:
+    """Coefficients (types x columns), intercepts, gap, objective, sweeps, converged, lambda_max."""
+
+def fit_joint(
+    design: object,
+    batch: object,
+    kappa: float,
+    path: Sequence[float],
+    l1_share: float,
+    noise_variance: NDArray[np.float32] | None,
+    tol: float,
+    *,
+    threads: int = 0,
+    progress: Callable[[int, int], object] | None = None,
+) -> dict[str, Any]:
+    """Joint fits of all targets, by the names of `cytoripple.kernels.training.BatchFit`."""
+
+def joint_validation_errors(
+    design: object,
+    batch: object,
+    kappas: NDArray[np.float64],
+    l1_share: float,
+    tol: float,
+    *,
+    threads: int = 0,
+    progress: Callable[[int, int], object] | None = None,
+) -> NDArray[np.float64]:
+    """Squared errors of held-out cells of joint fits, targets x multipliers."""
+
+def log_poisson_variance(
+    means: NDArray[np.float64], factors: NDArray[np.float64], *, threads: int = 0
+) -> NDArray[np.float32]:
+    """Variance of ``log1p(factor * count)`` for Poisson counts of each mean, cells x genes."""
 
 # ligand
 
@@ -164,6 +217,39 @@ class RegulatoryModel:
         threads: int,
         progress: Callable[[int, int], object] | None,
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]: ...
+    def reevaluate(
+        self,
+        expression: NDArray[np.float64],
+        targets: Sequence[int],
+        desired: Sequence[float],
+        cells: NDArray[np.bool_],
+        signals: Sequence[tuple[ReceivedPlan, NDArray[np.int64]]],
+        scale_factor: float,
+        lr_ligands: Sequence[bool],
+        tfl_ligands: Sequence[bool],
+        rounds: tuple[int, float, float],
+        min_expression: float,
+        beta_scale_factor: float,
+        mask: NDArray[np.bool_] | None,
+        allowed_tfs: Sequence[NDArray[np.int64] | None] | None,
+        threads: int,
+        progress: Callable[[int, int], object] | None,
+    ) -> tuple[NDArray[np.float64], int, float, bool]: ...
+
+# benchmark tissue
+
+def ripple_steady_state(
+    cells: tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]],
+    tf: tuple[NDArray[np.int64], NDArray[np.float64]],
+    lr: tuple[NDArray[np.int64], NDArray[np.float64]],
+    tfl: tuple[NDArray[np.int64], NDArray[np.float64]],
+    plans: Sequence[tuple[ReceivedPlan, NDArray[np.int64], float]],
+    start: NDArray[np.float64],
+    held: tuple[int, float, NDArray[np.bool_]] | None,
+    *,
+    threads: int = 0,
+) -> NDArray[np.float64]:
+    """Steady state, cells x genes. `cells`: type, base input and variation per cell, gene per ligand."""
 
 # --- row store
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from hashlib import sha256
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
 
 Matrix: TypeAlias = "NDArray[np.float64] | sparse.csr_matrix[np.float64]"
 
-_DIGEST_BYTES = 64 * 1024
 _WHOLE_FROM = 3.0
 """Smallest maximum that counts have; 0/1 and 0/1/2 may be a binarized matrix."""
 
@@ -117,16 +115,3 @@ def looks_like_counts(expression: Any) -> bool:
 def looks_log_normalized(expression: Any) -> bool:
     """Whether a matrix holds logarithms: fractions, none above 20 (``log2`` of a million is 20)."""
     return 0 < largest_entry(expression) <= 20 and not is_whole(expression)
-
-
-def digest(values: Matrix) -> str:
-    """SHA-256 of the leading rows (64 KiB of them), the shape and the number of non-zero entries.
-
-    Dense and sparse matrices of equal content have equal digests, on every host.
-    """
-    n_rows, n_columns = values.shape
-    rows = min(n_rows, -(-_DIGEST_BYTES // max(8 * n_columns, 1)))
-    content = dense(values[:rows]).astype("<f8") + 0.0  # -0.0 and 0.0 are one value
-    nonzero = sum(int(np.count_nonzero(block)) for block in blocks(values))
-    head = f"{n_rows}x{n_columns}:{nonzero}:".encode()
-    return sha256(head + content.tobytes()[:_DIGEST_BYTES]).hexdigest()

@@ -30,7 +30,7 @@ class Data(_Section):
     """Where the data are and which parts of them are used."""
 
     adata_path: FilePath = ""
-    layer: str = "imputed_count"
+    layer: str = "normalized_count"
     cluster_annot: str = "cell_type_int"
     condition: str | None = None
     spatial_key: str | None = None
@@ -77,15 +77,20 @@ class Grn(_Section):
 
 
 class Lasso(_Section):
-    """The penalty and the solver. ``"cv"`` chooses one multiplier for the whole run by cross-validation."""
+    """The penalty and the solver. ``"cv"`` chooses one multiplier for the whole run by cross-validation.
+
+    Keys that are unset take the value of the estimator when the training starts; see
+    `cytoripple.grn.estimator.resolve_estimator`.
+    """
 
     group_reg: Penalty = "cv"
     l1_reg: Penalty = "cv"
-    l1_share: Annotated[float, Field(ge=0.0, le=1.0)] = 0.5
+    kappa: Positive | Literal["cv"] = "cv"
+    l1_share: Annotated[float, Field(ge=0.0, le=1.0)] | None = None
     scale_reg: Literal["group_size", "inverse_group_size", "none"] = "group_size"
     solver: Literal["descent", "fista", "reference"] = "descent"
     n_iter: Annotated[int, Field(ge=1)] | None = None
-    tol: Annotated[float, Field(gt=0.0, lt=1.0)] = 1e-6
+    tol: Annotated[float, Field(gt=0.0, lt=1.0)] | None = None
 
     @model_validator(mode="after")
     def _both_or_neither(self) -> Self:
@@ -94,17 +99,16 @@ class Lasso(_Section):
                 f"group_reg is {self.group_reg!r} and l1_reg is {self.l1_reg!r}: "
                 'give numbers for both, or leave both at "cv"'
             )
-        if self.chosen and self.solver != "descent":
+        if self.given is not None and self.kappa != "cv":
             raise ValueError(
-                f'solver is {self.solver!r}, but the choice by "cv" uses "descent": '
-                "give numbers for group_reg and l1_reg"
+                f"kappa is {self.kappa} and group_reg is {self.group_reg}: kappa replaces both penalties"
             )
         return self
 
     @property
     def chosen(self) -> bool:
         """Whether the penalty is chosen by cross-validation."""
-        return self.given is None
+        return self.given is None and self.kappa == "cv"
 
     @property
     def given(self) -> tuple[float, float] | None:
@@ -118,7 +122,10 @@ class Training(_Section):
     """What is trained and what is kept."""
 
     mode: Literal["seed"] = "seed"
-    score_threshold: Annotated[float, Field(le=1.0, allow_inf_nan=False)] = 0.2
+    estimator: Literal["joint", "sgl", "reference"] | None = None
+    noise_correction: Literal["auto"] | bool = "auto"
+    effect_kappa_factor: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
+    score_threshold: Annotated[float, Field(le=1.0, allow_inf_nan=False)] | None = None
     genes: tuple[str, ...] | None = None
     max_genes: Annotated[int, Field(ge=1)] | None = None
     cv_folds: Annotated[int, Field(ge=0, le=100)] = 5
@@ -145,12 +152,22 @@ class Perturbation(_Section):
     """Defaults of the simulation of a perturbation."""
 
     preset: Literal["cytoripple", "python", "rust"] = "cytoripple"
+    propagation: Literal["reevaluate", "linear"] | None = None
     beta_scale_factor: Annotated[float, Field(allow_inf_nan=False)] = 1.0
     beta_cap: Positive | None = None
-    n_propagation: Annotated[int, Field(ge=1)] = 3
+    n_propagation: Annotated[int, Field(ge=1)] | None = None
     ligand_grid_factor: Positive | None = None
     cells_csv: FilePath | None = None
     cells_csv_column: str | None = None
+
+    @model_validator(mode="after")
+    def _goes_with_the_preset(self) -> Self:
+        if self.propagation == "reevaluate" and self.preset != "cytoripple":
+            raise ValueError(
+                f'propagation is "reevaluate", but the preset "{self.preset}" propagates derivatives: '
+                'leave propagation out or give preset "cytoripple"'
+            )
+        return self
 
 
 class Settings(_Section):
@@ -169,9 +186,9 @@ class Settings(_Section):
 
     @model_validator(mode="after")
     def _folds_for_choice(self) -> Self:
-        if self.lasso.chosen and self.training.cv_folds < 2:
+        if self.lasso.chosen and self.training.estimator != "reference" and self.training.cv_folds < 2:
             raise ValueError(
-                f'training.cv_folds is {self.training.cv_folds} but lasso.group_reg is "cv": '
+                f'training.cv_folds is {self.training.cv_folds} but the penalty is "cv": '
                 "use at least 2 folds or give the penalties"
             )
         if self.spatial.kernel == "gaussian_cutoff" and self.spatial.cutoff is None:

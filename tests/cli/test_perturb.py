@@ -82,6 +82,31 @@ def test_the_table_is_printed(run: Path, tmp_path: Path) -> None:
     assert "Stromal" in answer.out
 
 
+def test_the_result_says_how_it_was_found_and_what_its_sizes_mean(run: Path, tmp_path: Path) -> None:
+    base = ("perturb", "--run", run, "--gene", "Tf01", "--no-pictures")
+    found = ask(*base, "--out", tmp_path / "a", "--json").data
+    assert (found["propagation"], found["magnitude"]) == ("reevaluate", "relative")
+    assert 0 < found["convergence"]["rounds"] <= 4
+    assert list(found["affected_genes"][0])[:4] == ["cell_type", "rank", "gene", "sign"]
+    assert {row["predictable"] for row in found["affected_genes"]} <= {True, False}
+    assert all(row["predictable"] == (row["held_out_r2"] > 0) for row in found["affected_genes"])
+    header = (tmp_path / "a" / "affected_genes.csv").read_text().splitlines()[0].split(",")
+    assert header[:4] == ["cell_type", "rank", "gene", "sign"]
+    assert header[-2:] == ["relative_delta", "relative_abs_delta"]
+    linear = ask(*base, "--out", tmp_path / "b", "--propagation", "linear", "--json").data
+    assert (linear["propagation"], linear["convergence"]) == ("linear", None)
+    printed = call(*base, "--out", tmp_path / "c", "--to-fixed-point")
+    assert printed.code == 0, printed.err
+    assert "compare ranks and directions" in printed.out
+    assert "models re-evaluated in" in printed.out
+
+
+def test_the_help_shows_both_ways() -> None:
+    told = call("perturb", "--help").out
+    assert "--propagation" in told
+    assert "Example: cytoripple perturb --run run" in told
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
@@ -93,6 +118,13 @@ def test_the_table_is_printed(run: Path, tmp_path: Path) -> None:
         (["--gene", "Tf01", "--cells-csv", "cells.csv"], "--cells-csv-column"),
         (["--gene", "Tf01", "--cells-csv", "cells.csv", "--cells-csv-column", "a"], "cells.csv"),
         (["--gene", "Tf01", "--preset", "ruby"], "preset"),
+        (
+            ["--gene", "Tf01", "--preset", "rust", "--propagation", "reevaluate"],
+            "'rust' propagates derivatives",
+        ),
+        (["--gene", "Tf01", "--propagation", "cubic"], "reevaluate, linear"),
+        (["--gene", "Tf01", "--to-fixed-point", "--n-propagation", "2"], "give one of them"),
+        (["--gene", "Tf01", "--beta-cap", "0.5"], "propagation='linear'"),
     ],
 )
 def test_what_cannot_be_simulated_is_one_sentence_and_no_file(

@@ -264,7 +264,7 @@ def test_tiny_clusters_and_constant_targets_get_an_intercept_only(case: Case) ->
     assert fit.r2[2, 2] == 0.0
     assert np.isnan(fit.held_out_r2[:, 0]).all()
     for item in fields(BatchFit):
-        if item.name != "held_out_r2":
+        if item.name not in ("held_out_r2", "entry"):
             assert np.isfinite(getattr(fit, item.name)).all(), item.name
 
 

@@ -64,3 +64,50 @@ def perturb(targets, ligand_genes, X, genes, desired, cells, *, receive, lr, tfl
     for gene, value, where in zip(genes, desired, cells.T, strict=True):
         simulated[where, gene] = value
     return simulated, D
+
+
+def predict(targets, X, received_lr, received_tfl, *, keep, minimum, scale=1.0, allowed=None):
+    """Give the fitted models at a state, intercepts left out: (cells, targets)."""
+    counted = np.where(minimum < X, X, 0.0) * keep
+    out = np.zeros((len(X), len(targets)))
+    for t, target in enumerate(targets):
+        betas = np.where(target.rows[:, None] >= 0, target.betas[target.rows, 1:], 0.0)
+        for beta, (kind, first, second) in zip(betas.T, target.columns, strict=True):
+            if kind in (0, 3):
+                tfs = None if allowed is None else allowed[t]
+                if first >= 0 and (kind == 3 or tfs is None or first in tfs):
+                    out[:, t] += beta * X[:, first]
+            elif first >= 0 and second >= 0:
+                signal, partner = (received_lr, counted) if kind == 1 else (received_tfl, X)
+                out[:, t] += beta * scale * signal[:, first] * partner[:, second]
+    return out
+
+
+def reevaluate(targets, ligand_genes, X, genes, desired, cells, *, receive, lr, tfl, rounds, share=1.0,
+               tolerance=1e-3, minimum=1e-9, scale=1.0, mask=None, allowed=None):  # fmt: skip
+    """Evaluate the whole model anew in every round; gives the state, the rounds and their last change."""
+    keep = np.ones_like(X) if mask is None else mask.astype(float)
+
+    def model(state):
+        sent = np.where(state > minimum, state, 0.0)
+        signals = receive((sent * keep)[:, ligand_genes]) * lr, receive(sent[:, ligand_genes]) * tfl
+        return predict(targets, state, *signals, keep=keep, minimum=minimum, scale=scale, allowed=allowed)
+
+    def held(state):
+        for gene, value, where in zip(genes, desired, cells.T, strict=True):
+            state[where, gene] = value
+        return state
+
+    high = np.maximum(X.max(0), 0.0)
+    high[genes] = np.maximum(high[genes], desired)
+    modeled = [target.gene for target in targets]
+    observed, state, change = model(X), held(X.copy()), np.inf
+    for done in range(rounds):
+        moved = model(state) - observed
+        new = X.copy()
+        new[:, modeled] = np.clip(X[:, modeled] + moved, 0.0, high[modeled])
+        new = held(state + share * (new - state))
+        change, state = np.abs(new - state).max(), new
+        if change < tolerance:
+            return state, done + 1, change
+    return state, rounds, change

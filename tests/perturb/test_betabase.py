@@ -44,7 +44,9 @@ def rows(folder: Path, adata: AnnData, cluster_key: str = "cluster", **options: 
 
 
 def run_of(folder: Path, adata: AnnData, **changes: object) -> Run:
-    settings = Settings().with_overrides({"data.cluster_annot": "cluster", "spatial.radius": 30.0})
+    settings = Settings().with_overrides(
+        {"data.layer": "imputed_count", "data.cluster_annot": "cluster", "spatial.radius": 30.0}
+    )
     recorded: dict[str, object] = {
         "directory": folder,
         "settings": settings,

@@ -222,7 +222,7 @@ def test_the_record_survives_a_file(tissue: AnnData, betas: Path, tmp_path: Path
     assert record["values"].tolist() == [0.0, 1.0]
     assert record["n_cells"].tolist() == [20, 20]
     assert list(record["cells"]) == list(tissue.obs_names[::2])
-    assert (record["kernel"], record["n_propagation"], record["preset"]) == ("gaussian", 3, "cytoripple")
+    assert (record["kernel"], record["n_propagation"], record["preset"]) == ("gaussian", 4, "cytoripple")
     assert len(record["input_hash"]) == 64
     assert record["summary"]["n_changed_genes"] >= 4
     assert {"load", "prepare", "propagate", "store"} <= set(record["timings"])

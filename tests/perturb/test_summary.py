@@ -26,21 +26,25 @@ def test_affected_genes_are_means_per_cell_type(simulated: AnnData) -> None:
     delta = simulated.to_df("perturbation_delta")
     table = affected_genes(simulated, groupby="label")
     assert list(table.columns) == [
-        "gene",
         "cell_type",
-        "mean_delta",
-        "mean_abs_delta",
-        "share_changed",
         "rank",
+        "gene",
+        "sign",
+        "share_changed",
+        "predictable",
+        "held_out_r2",
+        "relative_delta",
+        "relative_abs_delta",
     ]
     assert list(dict.fromkeys(table["cell_type"])) == ["B cell", "T cell"]
     for row in table.itertuples():
         values = delta.loc[simulated.obs["label"] == row.cell_type, row.gene]
-        assert row.mean_delta == pytest.approx(values.mean(), abs=1e-15)
-        assert row.mean_abs_delta == pytest.approx(values.abs().mean(), abs=1e-15)
+        assert row.relative_delta == pytest.approx(values.mean(), abs=1e-15)
+        assert row.relative_abs_delta == pytest.approx(values.abs().mean(), abs=1e-15)
+        assert row.sign == np.sign(values.mean())
         assert row.share_changed == (values != 0).mean()
     for _, part in table.groupby("cell_type"):
-        assert part["mean_abs_delta"].is_monotonic_decreasing
+        assert part["relative_abs_delta"].is_monotonic_decreasing
         assert part["rank"].tolist() == list(range(1, len(part) + 1))
     assert set(table["gene"]) == {"MYC", "IL10"}
 
@@ -64,9 +68,9 @@ def test_effect_is_binned_by_the_nearest_perturbed_cell(simulated: AnnData) -> N
     assert table["distance_to"].tolist() == [0.0, 20.0, 50.0]
     groups = [distance == 0, (distance > 0) & (distance <= 20), (distance > 20) & (distance <= 50)]
     assert table["n_cells"].tolist() == [int(group.sum()) for group in groups]
-    np.testing.assert_allclose(table["mean_delta"], [delta[group].mean() for group in groups], atol=1e-15)
+    np.testing.assert_allclose(table["relative_delta"], [delta[group].mean() for group in groups], atol=1e-15)
     np.testing.assert_allclose(
-        table["mean_abs_delta"], [np.abs(delta[group]).mean() for group in groups], atol=1e-15
+        table["relative_abs_delta"], [np.abs(delta[group]).mean() for group in groups], atol=1e-15
     )
 
 
@@ -75,7 +79,7 @@ def test_bins_of_equal_width_hold_every_cell(simulated: AnnData) -> None:
     assert table["n_cells"].sum() == simulated.n_obs
     assert len(table) == 5
     delta = simulated.to_df("perturbation_delta")[["MYC", "IL10"]].to_numpy()
-    mean = np.average(table["mean_abs_delta"].fillna(0), weights=table["n_cells"])
+    mean = np.average(table["relative_abs_delta"].fillna(0), weights=table["n_cells"])
     assert mean == pytest.approx(np.abs(delta).mean(), abs=1e-15)
 
 

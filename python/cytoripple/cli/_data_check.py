@@ -134,19 +134,19 @@ def problems(adata: AnnData, report: dict[str, Any]) -> list[str]:
 def next_commands(report: dict[str, Any], path: Path, network_path: Path | None) -> list[str]:
     """Commands that lead from this file to a trained network."""
     cluster = next(iter(report["clusters"]), "cell_type")
-    ready = next((n for n in ("imputed_count", "normalized_count") if n in report["layers"]), None)
+    ready = next((n for n in ("normalized_count", "imputed_count") if n in report["layers"]), None)
     scale = (report["coordinates"] or {}).get("micrometers_per_unit")
     tissue = path
     commands = []
     if ready is None or scale not in (None, 1.0):
         tissue = Path(f"{path.stem}_prepared.h5ad")
         stretch = f" --coordinate-scale {scale:g}" if scale not in (None, 1.0) else ""
-        steps = "" if ready else f" --normalize --impute diffusion --cluster-key {shlex.quote(cluster)}"
+        steps = "" if ready else " --normalize"
         commands.append(
             f"cytoripple data prepare {shlex.quote(str(path))} {shlex.quote(str(tissue))}{steps}{stretch}"
         )
     network = shlex.quote(str(network_path)) if network_path else f"{report['species']}_network.parquet"
-    layer = ready or "imputed_count"
+    layer = ready or "normalized_count"
     commands.append(
         f"cytoripple train --h5ad {shlex.quote(str(tissue))} --network {network} --layer {layer} "
         f"--cluster-key {shlex.quote(cluster)} --top-variable 500 --output-dir run"

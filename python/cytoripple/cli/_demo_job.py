@@ -13,7 +13,7 @@ from cytoripple._errors import ClusterError, InputError
 from cytoripple.cli import _inputs as inputs
 from cytoripple.cli import _pictures, _prepare
 from cytoripple.cli._data_check import coordinates_of, label_columns, matrix_kind
-from cytoripple.cli._perturb_job import simulate, write_results
+from cytoripple.cli._perturb_job import show_genes, simulate, write_results
 from cytoripple.cli._shell import Shell
 from cytoripple.cli._train_job import report_of, train_and_watch, warn_about_radius
 
@@ -78,7 +78,7 @@ def _toy(flags: Mapping[str, Any], shell: Shell) -> tuple[AnnData, Network, Sett
         f"a synthetic tissue of {adata.n_obs} cells and {adata.n_vars} genes, made from a known mechanism"
     ]
     shell.say(steps[0])
-    layer = flags["layer"] or _prepare.IMPUTED
+    layer = flags["layer"] or _prepare.NORMALIZED
     settings = _settings(flags, layer, flags["cluster_key"] or "cell_type", list(adata.var_names))
     settings = settings.with_overrides(
         {"spatial.radius": toy.truth.radius, "spatial.contact_distance": toy.truth.contact_distance}
@@ -115,13 +115,12 @@ def _own(flags: Mapping[str, Any], shell: Shell) -> tuple[AnnData, Network, Sett
 def ready_layer(
     adata: AnnData, flags: Mapping[str, Any], cluster: str, shell: Shell
 ) -> tuple[str, list[str]]:
-    """Rescale, normalize and impute as far as the file needs it."""
+    """Rescale and normalize as far as the file needs it, and impute if asked to."""
     where = coordinates_of(adata) or {}
     scale = flags["coordinate_scale"] or where.get("micrometers_per_unit")
     shell.say(f"clusters: obs[{cluster!r}]")
-    layer = flags["layer"] or next(
-        (n for n in (_prepare.IMPUTED, _prepare.NORMALIZED) if n in adata.layers), None
-    )
+    kinds = (_prepare.IMPUTED, _prepare.NORMALIZED) if flags["impute"] else (_prepare.NORMALIZED,)
+    layer = flags["layer"] or next((kind for kind in kinds if kind in adata.layers), None)
     counts = layer is None and matrix_kind(adata.X).startswith("counts")
     done = layer is not None or not flags["impute"]
     choice = _prepare.Choice(
@@ -203,7 +202,7 @@ def show(console: Console, report: Mapping[str, Any]) -> None:
     """Print what was found and where to look."""
     from rich.markup import escape
 
-    from cytoripple.cli._tables import duration, grid, pairs, text
+    from cytoripple.cli._tables import duration, pairs, text
 
     trained = report["training"]
     rows = {
@@ -217,14 +216,7 @@ def show(console: Console, report: Mapping[str, Any]) -> None:
     for gene, found in report["knock_outs"].items():
         table = found["affected_genes"]
         if table:
-            header = [name.replace("_", " ") for name in table[0]]
-            console.print(
-                grid(
-                    header,
-                    [list(row.values()) for row in table],
-                    f"knock-out of {gene} ({found['kind']}) in {found['cells']} cells",
-                )
-            )
+            show_genes(console, table, f"knock-out of {gene} ({found['kind']}) in {found['cells']} cells")
     console.print("look at:", style="bold")
     for path in report["pictures"]:
         console.print(f"  {escape(path)}", soft_wrap=True)

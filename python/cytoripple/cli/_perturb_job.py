@@ -24,6 +24,16 @@ if TYPE_CHECKING:
 
 KEY = "perturbation"
 _MAPS, _LISTED = 4, 50
+_GOES = {1: "up", -1: "down", 0: "both ways"}
+_OPTIONS = (
+    "propagation",
+    "n_propagation",
+    "to_fixed_point",
+    "preset",
+    "beta_scale_factor",
+    "beta_cap",
+    "threads",
+)
 
 
 def run_perturbation(flags: Mapping[str, Any], shell: Shell) -> None:
@@ -40,9 +50,7 @@ def run_perturbation(flags: Mapping[str, Any], shell: Shell) -> None:
     scale = flags["coordinate_scale"] or settings.spatial.coordinate_scale
     path = flags["h5ad"] or settings.data.adata_path
     adata = inputs.read_tissue_file(path, scale, settings.data.spatial_key)
-    options = {
-        name: flags[name] for name in ("n_propagation", "preset", "beta_scale_factor", "beta_cap", "threads")
-    }
+    options = {name: flags[name] for name in _OPTIONS}
     simulate(adata, run, targets, _scope(flags, run), options, shell)
     report = write_results(adata, run, out, shell, top=flags["top"], pictures=flags["pictures"])
     report["seconds"] = round(time.perf_counter() - start, 3)
@@ -105,11 +113,15 @@ def simulate(
     from cytoripple._progress import showing
 
     stored = run.settings.perturbation
+    given = {name: value for name, value in options.items() if value is not None}
     chosen: dict[str, Any] = {
-        "n_propagation": stored.n_propagation, "preset": stored.preset,
-        "beta_scale_factor": stored.beta_scale_factor, "beta_cap": stored.beta_cap, "threads": 0,
+        "preset": stored.preset, "beta_scale_factor": stored.beta_scale_factor, "beta_cap": stored.beta_cap,
     }  # fmt: skip
-    chosen |= {name: value for name, value in options.items() if value is not None}
+    if "preset" not in given:
+        chosen["propagation"] = stored.propagation
+    if not given.get("to_fixed_point"):
+        chosen["n_propagation"] = stored.n_propagation
+    chosen |= given
     with showing(shell.progress) as progress:
         tl.perturb(adata, run, dict(targets), cells=cells, key_added=KEY, progress=progress, **chosen)
 
@@ -127,7 +139,6 @@ def write_results(
     from cytoripple.perturb.summary import affected_genes
 
     table = affected_genes(adata, key=KEY, n=max(top, _LISTED))
-    table = table[["cell_type", "rank", "gene", "mean_delta", "mean_abs_delta", "share_changed"]]
     out.mkdir(parents=True, exist_ok=True)
     files = [
         str(write_feather(adata, out, key=KEY)),
@@ -137,10 +148,15 @@ def write_results(
     drawn: list[str] = []
     if pictures and _pictures.can_draw(shell):
         drawn = _pictures.of_perturbation(adata, _mapped_genes(table), out, shell, key=KEY)
-    shown = table[table["rank"] <= top].drop(columns=["rank", "share_changed"])
+    shown = table[table["rank"] <= top].astype(object)
+    shown = shown.where(shown.notna(), None)
+    record = adata.uns[KEY]
     return {
         "run": str(run.directory),
-        "targets": targets_of(adata.uns[KEY]),
+        "targets": targets_of(record),
+        "propagation": record["propagation"],
+        "convergence": record.get("convergence"),
+        "magnitude": record["magnitude"],
         "files": files,
         "pictures": drawn,
         "affected_genes": shown.to_dict("records"),
@@ -149,7 +165,7 @@ def write_results(
 
 def _mapped_genes(table: pd.DataFrame) -> list[str]:
     """List the genes most affected in any cell type."""
-    ranked = table.sort_values("mean_abs_delta", ascending=False, kind="stable")["gene"]
+    ranked = table.sort_values("relative_abs_delta", ascending=False, kind="stable")["gene"]
     return [str(name) for name in dict.fromkeys(ranked)][:_MAPS]
 
 
@@ -184,15 +200,40 @@ def _atomic(path: Path, write: Any) -> str:
 
 def show(console: Console, report: Mapping[str, Any]) -> None:
     """Print the most affected genes and where the files are."""
-    from cytoripple.cli._tables import duration, grid, text
+    from cytoripple.cli._tables import duration, text
 
-    rows = report["affected_genes"]
-    if rows:
-        header = [name.replace("_", " ") for name in rows[0]]
-        told = ", ".join(f"{name} = {text(value)}" for name, value in report["targets"].items())
-        console.print(grid(header, [list(row.values()) for row in rows], f"most affected genes ({told})"))
+    told = ", ".join(f"{name} = {text(value)}" for name, value in report["targets"].items())
+    if report["affected_genes"]:
+        show_genes(console, report["affected_genes"], f"most affected genes ({told})")
     else:
         console.print("no gene changes but the perturbed ones: they modulate no trained gene in these cells")
     for path in (*report["files"], *report["pictures"]):
         console.print(str(path), soft_wrap=True, markup=False)
-    console.print(f"done in {duration(report['seconds'])}")
+    console.print(f"done in {duration(report['seconds'])}, {_ending(report['convergence'])}")
+
+
+def show_genes(console: Console, rows: Sequence[Mapping[str, Any]], title: str) -> None:
+    """Print affected genes: rank and direction first, sizes as what they are."""
+    from cytoripple.cli._tables import grid
+
+    header = ["cell type", "rank", "gene", "goes", "predictable", "relative size"]
+    cells = [
+        [row["cell_type"], row["rank"], row["gene"], _GOES[row["sign"]], row["predictable"],
+         row["relative_abs_delta"]]
+        for row in rows
+    ]  # fmt: skip
+    console.print(grid(header, cells, title))
+    console.print("sizes are relative and too small: compare ranks and directions, not fold changes")
+    if any(row["predictable"] is False for row in rows):
+        console.print("not predictable: the model of the gene has no R2 above 0 on held-out cells")
+
+
+def _ending(convergence: Mapping[str, Any] | None) -> str:
+    """How the propagation ended."""
+    if convergence is None:
+        return "derivatives propagated"
+    change = convergence["largest_last_change"]
+    end = (
+        "nothing changes any more" if convergence["converged"] else f"the last changed by up to {change:.2g}"
+    )
+    return f"models re-evaluated in {convergence['rounds']} rounds ({end})"

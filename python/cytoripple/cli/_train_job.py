@@ -88,7 +88,7 @@ def _joined(flags: Mapping[str, Any], join: Path, shell: Shell) -> Settings:
 
 
 def _converted(name: str, value: object) -> object:
-    if name in ("group_reg", "l1_reg"):
+    if name in ("group_reg", "l1_reg", "kappa"):
         return inputs.penalty(str(value))
     if name in ("genes", "extra_modulators"):
         return tuple(names(str(value)))
@@ -171,12 +171,11 @@ def why_nothing(run: Run) -> list[str]:
     advice = [f"{count} genes: {reason}" for reason, count in reasons.most_common(3)]
     text = " ".join(reasons)
     if "score threshold" in text:
-        advice.append(
-            "lower --score-threshold, or train on an imputed layer (cytoripple data prepare --impute)"
-        )
+        advice.append("lower --score-threshold, or use --estimator joint, which has none")
     if "penalty removes" in text:
         advice.append(
-            "the data do not support coefficients at this penalty: impute, or give --group-reg and --l1-reg"
+            "the held-out cells are predicted best without coefficients: the data may be too shallow or the "
+            "clusters too small; --kappa 0.35 fits nevertheless"
         )
     if not reasons or "modulator" in text:
         advice.append("check the species and the gene names: cytoripple data check TISSUE --network NETWORK")
@@ -196,6 +195,7 @@ def show(console: Console, report: Mapping[str, Any]) -> None:
         "penalty multiplier (kappa)": text(report["kappa"]),
         "median R2 in sample": text(report["median_r2"]),
         "median R2 out of sample": text(report["median_held_out_r2"]),
+        "targets above the mean out of sample": report["predictable"],
         "wall time": duration(report["seconds"]),
         "peak memory": "-" if report["peak_memory_mb"] is None else f"{report['peak_memory_mb']:,.0f} MB",
         "run directory": report["directory"],

@@ -34,13 +34,28 @@ LigandScale = Annotated[
     float | None,
     typer.Option("--weighted-ligand-scale-factor", help="Factor on received ligands."),
 ]
+Estimator = Annotated[
+    str | None,
+    typer.Option("--estimator", metavar="NAME", help="joint (default), sgl or reference."),
+]
+Kappa = Annotated[
+    str | None,
+    typer.Option("--kappa", metavar="cv|X", help="Multiplier of the penalty; cv chooses it."),
+]
+NoiseCorrection = Annotated[
+    bool | None,
+    typer.Option(
+        "--noise-correction/--no-noise-correction",
+        help="Take the noise of counting out of the fit; default: where counts are there.",
+    ),
+]
 GroupReg = Annotated[
     str | None,
-    typer.Option("--group-reg", metavar="cv|X", help="Group penalty; cv chooses it."),
+    typer.Option("--group-reg", metavar="cv|X", help="Group penalty on raw columns (sgl)."),
 ]
 L1Reg = Annotated[
     str | None,
-    typer.Option("--l1-reg", metavar="cv|X", help="Lasso penalty; cv chooses it."),
+    typer.Option("--l1-reg", metavar="cv|X", help="L1 penalty on raw columns (sgl)."),
 ]
 Solver = Annotated[str | None, typer.Option("--solver", metavar="NAME", help="descent or fista.")]
 NIter = Annotated[int | None, typer.Option("--n-iter", help="Most iterations of a fit.")]
@@ -94,7 +109,9 @@ SETTINGS = {
     "cutoff": "spatial.cutoff",
     "ligand_method": "spatial.ligand_method", "network": "grn.network", "tf_prior": "grn.tf_priors_feather",
     "tf_ligand_cutoff": "grn.tf_ligand_cutoff", "max_ligands": "grn.max_ligands",
-    "extra_modulators": "grn.extra_modulators", "extra_lr": "grn.extra_lr", "group_reg": "lasso.group_reg",
+    "extra_modulators": "grn.extra_modulators", "extra_lr": "grn.extra_lr",
+    "estimator": "training.estimator", "noise_correction": "training.noise_correction",
+    "kappa": "lasso.kappa", "group_reg": "lasso.group_reg",
     "l1_reg": "lasso.l1_reg", "solver": "lasso.solver", "n_iter": "lasso.n_iter", "tol": "lasso.tol",
     "score_threshold": "training.score_threshold", "genes": "training.genes",
     "max_genes": "training.max_genes",

@@ -30,7 +30,7 @@ def demo(
     cluster_key: opt.ClusterKey = None,
     sample_key: opt.SampleKey = None,
     coordinate_scale: opt.CoordinateScale = None,
-    impute: Spots = True,
+    impute: Spots = False,
     threads: opt.Threads = None,
     json_output: opt.Json = False,
     progress: opt.ShowProgress = "auto",
@@ -39,8 +39,8 @@ def demo(
     """Train, knock out two genes, draw the ripple.
 
     The strongest ligand and the strongest TF of the fitted network are knocked out.
-    Without --data a small synthetic tissue is made. With --data the tissue is normalized, imputed and
-    rescaled as needed, and every step is said.
+    Without --data a small synthetic tissue is made. With --data the tissue is normalized and rescaled as
+    needed, and every step is said.
     """
     flags: dict[str, Any] = dict(locals())
     from cytoripple.cli._demo_job import run_demo

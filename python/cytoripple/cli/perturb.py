@@ -30,13 +30,22 @@ CellsCsv = Annotated[
     Path | None, typer.Option("--cells-csv", metavar="FILE", help="Table whose columns are lists of cells.")
 ]
 CellsColumn = Annotated[str | None, typer.Option("--cells-csv-column", help="Which list to perturb.")]
+Propagation = Annotated[
+    str | None, typer.Option("--propagation", metavar="WAY", help="reevaluate (default) or linear.")
+]
 Steps = Annotated[int | None, typer.Option("--n-propagation", min=1, help="Steps of propagation.")]
+FixedPoint = Annotated[
+    bool, typer.Option("--to-fixed-point", help="Re-evaluate until nothing changes any more.")
+]
 Preset = Annotated[str | None, typer.Option("--preset", metavar="NAME", help="cytoripple, python or rust.")]
-BetaScale = Annotated[float | None, typer.Option("--beta-scale-factor", help="Factor on all coefficients.")]
-BetaCap = Annotated[float | None, typer.Option("--beta-cap", help="Largest derivative.")]
+BetaScale = Annotated[float | None, typer.Option("--beta-scale-factor", help="Factor on the ligand terms.")]
+BetaCap = Annotated[float | None, typer.Option("--beta-cap", help="Largest derivative (linear only).")]
 Top = Annotated[int, typer.Option("--top", min=1, help="Genes per cell type in the printed table.")]
 
-EXAMPLE = "Example: cytoripple perturb --run run --h5ad tissue.h5ad --gene Wnt5a --out ko_Wnt5a"
+EXAMPLE = (
+    "Example: cytoripple perturb --run run --h5ad tissue.h5ad --gene Wnt5a --out ko_Wnt5a; "
+    "with derivatives instead: add --propagation linear"
+)
 
 
 @command
@@ -49,7 +58,9 @@ def perturb(
     cells: Cells = None,
     cells_csv: CellsCsv = None,
     cells_csv_column: CellsColumn = None,
+    propagation: Propagation = None,
     n_propagation: Steps = None,
+    to_fixed_point: FixedPoint = False,
     preset: Preset = None,
     beta_scale_factor: BetaScale = None,
     beta_cap: BetaCap = None,
@@ -64,7 +75,7 @@ def perturb(
     """Knock genes out, see what changes where.
 
     Writes the simulated expression and its change (feather), the most affected genes per cell type
-    (csv) and pictures.
+    (csv) and pictures. Sizes of changes are relative: read ranks and signs.
     """
     flags: dict[str, Any] = dict(locals())
     from cytoripple.cli._perturb_job import run_perturbation

@@ -10,7 +10,7 @@ from cytoripple.cli._shell import Shell, command, progress_name
 
 EXAMPLE = (
     "Example: cytoripple train --h5ad tissue.h5ad --network mouse_network.parquet "
-    "--layer imputed_count --cluster-key cell_type --top-variable 1000 --output-dir run"
+    "--layer normalized_count --cluster-key cell_type --top-variable 1000 --output-dir run"
 )
 
 
@@ -35,6 +35,9 @@ def train(
     ligand_method: t.Method = None,
     ligand_scale: t.LigandScale = None,
     coordinate_scale: opt.CoordinateScale = None,
+    estimator: t.Estimator = None,
+    kappa: t.Kappa = None,
+    noise_correction: t.NoiseCorrection = None,
     group_reg: t.GroupReg = None,
     l1_reg: t.L1Reg = None,
     solver: t.Solver = None,

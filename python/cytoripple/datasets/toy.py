@@ -27,7 +27,7 @@ from cytoripple.datasets._mechanism import (
 if TYPE_CHECKING:
     from anndata import AnnData
 
-    from cytoripple.io.network import Network, digest_of_edges
+    from cytoripple.io.network import Network
 
 CELL_TYPES = ("Epithelial", "Immune", "Muscle", "Stromal")
 _DOMAINS = {"outer": "Epithelial", "middle": "Stromal", "inner": "Muscle"}

@@ -120,5 +120,6 @@ def subset(tissue: Tissue, rows: NDArray[np.intp]) -> Tissue:
         clusters=clusters,
         cluster_labels=tissue.cluster_labels[:n_clusters],
         samples=None if tissue.samples is None else tissue.samples[rows],
+        size_factors=None if tissue.size_factors is None else tissue.size_factors[rows],
         cell_types={cluster: label for cluster, label in tissue.cell_types.items() if cluster < n_clusters},
     )

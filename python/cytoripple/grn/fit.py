@@ -14,10 +14,13 @@ from numpy.typing import NDArray
 from cytoripple._names import find_genes
 from cytoripple._progress import Progress
 from cytoripple.grn.design import column_table
+from cytoripple.grn.estimator import set_value
 from cytoripple.grn.folds import spatial_folds
+from cytoripple.grn.grid import KAPPAS
 from cytoripple.grn.modulators import Modulators
 from cytoripple.grn.plan import Plan
 from cytoripple.kernels.ligands import received_ligands
+from cytoripple.kernels.noise import counting_noise_variance
 from cytoripple.kernels.training import BatchFit, SpatialDesign
 
 log = logging.getLogger(__name__)
@@ -25,7 +28,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class TargetFit:
-    """Fit of one target: rows of every array are clusters, 0 to K-1."""
+    """Fit of one target: rows of every array are clusters, 0 to K-1; `entry` has a number per column."""
 
     modulators: Modulators
     coef: NDArray[np.float64]
@@ -38,6 +41,7 @@ class TargetFit:
     lambda_max: NDArray[np.float64]
     n_iter: NDArray[np.int64]
     converged: NDArray[np.bool_]
+    entry: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,8 @@ class Fitter:
         self._targets = _by_column(tissue.expression)
         self._position = {str(name): position for position, name in enumerate(tissue.var_names)}
         self.received, self.received_tfl = receive(plan, progress)
+        self.is_joint = settings.training.estimator == "joint"
+        self.noise_variance = counting_noise(plan, used, progress)
         folds = settings.training.cv_folds
         self._design = SpatialDesign(
             self.expression,
@@ -93,9 +99,26 @@ class Fitter:
         ----------
         kappa
             Multiplier on the standardized scale, or ``None`` for the penalties of the settings.
+
+        Returns
+        -------
+        One fit per target; of the joint estimator on Gram matrices without the noise of counting where that
+        is known.
         """
         batch = self._batch(genes)
         lasso = self.plan.settings.lasso
+        if self.is_joint:
+            joint = self._design.fit_joint(
+                batch.y,
+                batch.indptr,
+                batch.columns,
+                kappa=1.0 if kappa is None else kappa,
+                path=[] if kappa is None else KAPPAS[1.05 * kappa < KAPPAS].tolist(),
+                noise_variance=self.noise_variance,
+                tol=set_value(self.plan.settings.lasso.tol),
+                **self._joint_options(batch),
+            )
+            return [_of_target(joint, batch, position) for position in range(len(genes))]
         options: dict[str, Any] = {} if lasso.n_iter is None else {"max_iter": lasso.n_iter}
         given = lasso.given if kappa is None else None
         fit = self._design.fit(
@@ -105,10 +128,10 @@ class Fitter:
             group_reg=given[0] if given else None,
             l1_reg=given[1] if given else None,
             kappa=kappa,
-            l1_share=lasso.l1_share,
+            l1_share=set_value(lasso.l1_share),
             scale_reg=lasso.scale_reg,
             solver=lasso.solver,
-            tol=lasso.tol,
+            tol=set_value(lasso.tol),
             column_mask=batch.mask,
             threads=self.plan.settings.execution.threads,
             **options,
@@ -118,17 +141,30 @@ class Fitter:
     def validation_errors(self, genes: Sequence[str], kappas: NDArray[np.float64]) -> NDArray[np.float64]:
         """Held-out squared error of each target for each multiplier, targets x multipliers."""
         batch = self._batch(genes)
+        if self.is_joint:
+            joint: NDArray[np.float64] = self._design.joint_validation_errors(
+                batch.y, batch.indptr, batch.columns, kappas, **self._joint_options(batch)
+            )
+            return joint
         lasso = self.plan.settings.lasso
         errors: NDArray[np.float64] = self._design.validation_errors(
             batch.y,
             batch.indptr,
             batch.columns,
             kappas,
-            l1_share=lasso.l1_share,
+            l1_share=set_value(lasso.l1_share),
             column_mask=batch.mask,
             threads=self.plan.settings.execution.threads,
         )
         return errors
+
+    def _joint_options(self, batch: _Batch) -> dict[str, Any]:
+        settings = self.plan.settings
+        return {
+            "l1_share": set_value(settings.lasso.l1_share),
+            "column_mask": batch.mask,
+            "threads": settings.execution.threads,
+        }
 
     def column(self, modulator: str) -> NDArray[np.float64]:
         """Values of one design column, by the name of its modulator."""
@@ -242,6 +278,24 @@ def receive(plan: Plan, progress: Progress) -> tuple[NDArray[np.float64], NDArra
     return (plain, None) if masked is None else (masked, plain)
 
 
+def counting_noise(plan: Plan, genes: NDArray[np.int64], progress: Progress) -> NDArray[np.float32] | None:
+    """Variance that counting adds to every entry of the layer, cells x genes, or None where it is unknown."""
+    tissue = plan.tissue
+    if tissue.size_factors is None:
+        return None
+    progress.update(0, 1, "noise")
+    variance = counting_noise_variance(
+        tissue.expression,
+        tissue.size_factors,
+        tissue.clusters,
+        genes=genes,
+        samples=tissue.samples,
+        threads=plan.settings.execution.threads,
+    )
+    progress.update(1, 1, "noise")
+    return variance
+
+
 def _take(matrix: Any, columns: NDArray[np.int64]) -> Any:
     if isinstance(matrix, np.ndarray):
         return np.ascontiguousarray(matrix[:, columns])
@@ -268,4 +322,5 @@ def _of_target(fit: BatchFit, batch: _Batch, position: int) -> TargetFit:
         lambda_max=fit.lambda_max[position],
         n_iter=fit.n_iter[position],
         converged=fit.converged[position],
+        entry=None if fit.entry is None else fit.entry[rows],
     )

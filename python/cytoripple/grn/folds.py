@@ -5,8 +5,12 @@ Neighboring cells share signals and noise, so a fold of scattered single cells w
 
 from __future__ import annotations
 
+import logging
+
 import numpy as np
 from numpy.typing import NDArray
+
+log = logging.getLogger(__name__)
 
 _STREAM = 1  # keeps the stream of the folds apart from others of the same seed
 
@@ -33,7 +37,7 @@ def spatial_folds(
         Sample of each cell; blocks never span two samples and every sample is spread over the folds.
     spacings
         Side of a block in median distances between nearest neighbors. A tissue with fewer blocks than folds
-        gets smaller blocks.
+        gets smaller blocks, and one whose cells share too few places random folds, with a warning.
 
     Returns
     -------
@@ -45,6 +49,14 @@ def spatial_folds(
     for sample in np.unique(labels):
         cells = np.flatnonzero(labels == sample)
         blocks = _blocks(xy[cells], spacings, n_folds)
+        if blocks.max() + 1 < min(n_folds, len(cells)):
+            log.warning(
+                "%d cells lie at fewer than %d places, so the cross-validation folds are random cells, not "
+                "blocks of tissue: held-out scores will look too good",
+                len(cells),
+                n_folds,
+            )
+            blocks = np.arange(len(cells), dtype=np.int64)
         random = np.random.default_rng(np.random.SeedSequence([seed, _STREAM, int(sample)]))
         here = np.zeros(n_folds, dtype=np.int64)
         counts = np.bincount(blocks)

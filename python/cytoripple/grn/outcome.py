@@ -32,7 +32,7 @@ class Exported:
         return not bool(self.betas.any())
 
 
-def gate(fit: TargetFit, sizes: NDArray[np.int64], threshold: float) -> Exported:
+def gate(fit: TargetFit, sizes: NDArray[np.int64], threshold: float | None) -> Exported:
     """Keep the coefficients of the clusters that reach the score, zeros in the others.
 
     Parameters
@@ -40,12 +40,12 @@ def gate(fit: TargetFit, sizes: NDArray[np.int64], threshold: float) -> Exported
     sizes
         Cells per cluster; clusters without cells are left out.
     threshold
-        Smallest R2 on the training cells that is kept.
+        Smallest R2 on the training cells that is kept; None keeps all.
     """
     clusters = np.flatnonzero(sizes > 0).astype(np.int64)
     r2 = fit.r2[clusters]
     # an empty model has the R2 0 up to rounding
-    passed = np.isfinite(r2) & (r2 >= threshold - _ROUNDING)
+    passed = np.isfinite(r2) if threshold is None else np.isfinite(r2) & (r2 >= threshold - _ROUNDING)
     keep = passed[:, np.newaxis]
     betas = np.where(keep, np.nan_to_num(fit.coef[clusters], nan=0.0, posinf=0.0, neginf=0.0), 0.0)
     intercept = np.where(passed, np.nan_to_num(fit.intercept[clusters], nan=0.0, posinf=0.0, neginf=0.0), 0.0)
@@ -122,7 +122,7 @@ def _rows(fit: TargetFit, exported: Exported, sizes: NDArray[np.int64]) -> list[
     return rows
 
 
-def _why_orphan(fit: TargetFit, exported: Exported, threshold: float) -> str:
+def _why_orphan(fit: TargetFit, exported: Exported, threshold: float | None) -> str:
     count = len(fit.modulators.names)
     if not fit.coef[exported.clusters].any():
         return f"the penalty removes all {count} modulators in every cluster"

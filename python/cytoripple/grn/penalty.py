@@ -13,16 +13,13 @@ from numpy.typing import NDArray
 from cytoripple._progress import Progress
 from cytoripple._provenance import atomic_path
 from cytoripple.grn.fit import Fitter
+from cytoripple.grn.grid import KAPPAS, walk_grid
 from cytoripple.io.run import CURVE_FILE
 
 log = logging.getLogger(__name__)
 
-KAPPAS: NDArray[np.float64] = np.exp2(1.0 - 0.5 * np.arange(15, dtype=np.float64))
 _STREAM = 2
 _BATCH = 10
-# The grid is walked from the largest multiplier in pieces, and left when the minimum lies this far behind:
-# most of the time of the whole grid goes into its smallest values.
-_FIRST, _PIECE, _BEHIND = 6, 3, 3
 
 
 def choose_kappa(fitter: Fitter, genes: Sequence[str], run_dir: Path, progress: Progress) -> dict[str, Any]:
@@ -31,7 +28,8 @@ def choose_kappa(fitter: Fitter, genes: Sequence[str], run_dir: Path, progress: 
     The error of a target is the sum, over clusters and held-out cells, of the squared error of the target
     scaled to unit variance in its cluster. The sum over targets is minimized over the grid 2, sqrt(2), ...,
     1/64, down to where it has been rising for three values; among equals the larger multiplier is taken. The
-    curve is also written to ``cv.feather``.
+    multiplier is that of the lowest point of the parabola through the minimum and its neighbors. The curve is
+    also written to ``cv.feather``.
 
     Parameters
     ----------
@@ -44,30 +42,32 @@ def choose_kappa(fitter: Fitter, genes: Sequence[str], run_dir: Path, progress: 
     """
     settings = fitter.plan.settings
     used = pick(genes, settings.training.cv_targets, settings.training.seed)
-    steps = len(KAPPAS) * len(used)
-    errors = np.zeros(0)
-    while len(errors) < len(KAPPAS) and (len(errors) == 0 or int(np.argmin(errors)) >= len(errors) - _BEHIND):
-        size = _FIRST if len(errors) == 0 else _PIECE
-        piece = KAPPAS[len(errors) : len(errors) + size]
-        sums = np.zeros(len(piece))
+    steps, done = len(KAPPAS) * len(used), 0
+
+    def errors_of(kappas: NDArray[np.float64]) -> NDArray[np.float64]:
+        nonlocal done
+        sums = np.zeros(len(kappas))
         for first in range(0, len(used), _BATCH):
-            progress.update(len(errors) * len(used) + first * len(piece), steps, "penalty")
+            progress.update(done, steps, "penalty")
+            batch = used[first : first + _BATCH]
             # summed target by target, so that the batches do not change the order of the additions
-            for of_target in fitter.validation_errors(used[first : first + _BATCH], piece):
+            for of_target in fitter.validation_errors(batch, kappas):
                 sums += of_target
-        errors = np.concatenate([errors, sums])
+            done += len(batch) * len(kappas)
+        return sums
+
+    kappa, errors = walk_grid(errors_of)
     progress.update(steps, steps, "penalty")
-    best = int(np.argmin(errors))
     kappas, curve = KAPPAS[: len(errors)], errors / (len(fitter.plan.tissue.obs_names) * len(used))
     _write_curve(run_dir, kappas, curve)
-    log.info("penalty multiplier %.4g, chosen on %d targets", kappas[best], len(used))
-    if best == 0:
+    log.info("penalty multiplier %.4g, chosen on %d targets", kappa, len(used))
+    if int(np.argmin(errors)) == 0:
         log.warning(
             "cells that were held out are predicted best by nearly empty models: expect few coefficients. "
             "Too few cells per cluster, a noisy layer, or a radius in another unit can be the cause"
         )
     return {
-        "kappa": float(kappas[best]),
+        "kappa": kappa,
         "l1_share": settings.lasso.l1_share,
         "n_folds": settings.training.cv_folds,
         "n_targets": len(used),

@@ -17,8 +17,10 @@ from cytoripple._errors import InputError
 from cytoripple._names import find_genes, infer_species
 from cytoripple._provenance import hash_array, hash_table, hash_tissue
 from cytoripple._settings import Settings
+from cytoripple.grn.lists import parse_gene_list, parse_lr_list
 from cytoripple.grn.modulators import ModulatorIndex
 from cytoripple.grn.overlap import overlap_report
+from cytoripple.grn.priors import read_tf_priors
 from cytoripple.io.network import Network, as_network, read_network
 from cytoripple.io.run import RADII_FILE
 
@@ -92,7 +94,10 @@ def plan_training(
         provenance["tf_priors_hash"] = hash_table(priors)
     if mask is not None:
         provenance["cell_thresholds_hash"] = hash_array(mask)
-    _say_small_clusters(tissue)
+    if tissue.size_factors is not None:
+        provenance["size_factors_hash"] = hash_array(tissue.size_factors)
+    _say_small_clusters(tissue, settings)
+    _say_smoothed(settings)
     return Plan(settings, tissue, index, tuple(targets), radii, mask, provenance)
 
 
@@ -136,36 +141,14 @@ def resolve_lists(settings: Settings) -> Settings:
     """
     grn = settings.grn
     overrides: dict[str, object] = {}
-    for key, given, file in (
-        ("grn.extra_modulators", grn.extra_modulators, grn.extra_modulators_file),
-        ("grn.extra_lr", grn.extra_lr, grn.extra_lr_file),
-    ):
-        if file is not None:
-            overrides[key] = tuple(
-                dict.fromkeys((*given, *read_list(Path(file), pairs=key == "grn.extra_lr")))
-            )
+    if grn.extra_modulators_file is not None:
+        overrides["grn.extra_modulators"] = parse_gene_list(
+            toml=grn.extra_modulators, file=grn.extra_modulators_file
+        )
+    if grn.extra_lr_file is not None:
+        pairs = parse_lr_list(toml=grn.extra_lr, file=grn.extra_lr_file)
+        overrides["grn.extra_lr"] = tuple("$".join(pair) for pair in pairs)
     return settings.with_overrides(overrides) if overrides else settings
-
-
-def read_list(path: Path, *, pairs: bool = False) -> list[str]:
-    """Names in a text file: one per line or separated by commas; ``#`` begins a comment.
-
-    With `pairs` a line without ``$`` is one pair ``L,R``.
-
-    Raises
-    ------
-    InputError
-        The file cannot be read.
-    """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read the list {path}: {error}") from None
-    items: list[str] = []
-    for line in lines:
-        text = line.partition("#")[0].strip()
-        items += [text] if pairs and "$" not in text else [item.strip() for item in text.split(",")]
-    return [item for item in items if item]
 
 
 def _unusable(name: str) -> bool:
@@ -183,14 +166,7 @@ def _network(
 
 def _priors(tf_priors: pd.DataFrame | str | Path | None, settings: Settings) -> pd.DataFrame | None:
     given = tf_priors if tf_priors is not None else settings.grn.tf_priors_feather
-    if given is None or not isinstance(given, str | Path):
-        return given
-    import pandas as pd
-
-    try:
-        return pd.read_feather(Path(given).expanduser())
-    except (OSError, ValueError) as error:
-        raise InputError(f"cannot read the TF priors {given}: {error}") from None
+    return read_tf_priors(given) if isinstance(given, str | Path) else given
 
 
 def _index(
@@ -211,35 +187,31 @@ def _index(
         use_lr=grn.use_lr_modulators,
         use_tfl=grn.use_tfl_modulators,
         extra_modulators=grn.extra_modulators,
-        extra_lr=[parse_pair(text) for text in grn.extra_lr],
+        extra_lr=parse_lr_list(toml=grn.extra_lr),
         tf_priors=priors,
         tfl_exclude_ligand_regulators=grn.tfl_exclude_ligand_regulators,
     )
 
 
-def parse_pair(text: str) -> tuple[str, str]:
-    """Split ``"L$R"`` or ``"L,R"``.
-
-    Raises
-    ------
-    InputError
-        The text has another form.
-    """
-    parts = [part.strip() for part in text.replace("$", ",").split(",")]
-    if len(parts) != 2 or not all(parts):
-        raise InputError(f"extra ligand-receptor pair {text!r} has another form: write Ligand$Receptor")
-    return parts[0], parts[1]
-
-
-def _say_small_clusters(tissue: Tissue) -> None:
+def _say_small_clusters(tissue: Tissue, settings: Settings) -> None:
     sizes = np.bincount(tissue.clusters, minlength=len(tissue.cluster_labels))
     small = [
         f"{tissue.cluster_labels[cluster]} ({sizes[cluster]})"
         for cluster in np.flatnonzero((sizes > 0) & (sizes < _FEW_CELLS))
     ]
     if small:
+        joint = settings.training.estimator == "joint"
         log.warning(
-            "clusters with fewer than %d cells are fitted, but can hardly carry coefficients: %s",
+            "clusters with fewer than %d cells %s: %s",
             _FEW_CELLS,
+            "get no coefficients" if joint else "are fitted, but can hardly carry coefficients",
             ", ".join(small),
+        )
+
+
+def _say_smoothed(settings: Settings) -> None:
+    if settings.training.estimator == "joint" and settings.data.layer == "imputed_count":
+        log.warning(
+            "layer 'imputed_count' is smoothed: R2 will look better, what is learned of neighbors worse. "
+            "Train on log-normalized counts, e.g. layer='normalized_count'"
         )

@@ -191,18 +191,23 @@ def _data_facts(run: Run, tissue: Tissue | None) -> dict[str, object]:
 
 def _training_facts(run: Run, total: Mapping[str, int]) -> dict[str, object]:
     lasso, spatial = run.settings.lasso, run.settings.spatial
-    kappa = run.cross_validation.get("kappa")
-    penalty = (
-        f"group {lasso.group_reg}, l1 {lasso.l1_reg}"
-        if kappa is None
-        else f"cross-validated, κ = {kappa:.4g}"
-    )
+    chosen = run.cross_validation.get("kappa")
+    if chosen is not None:
+        penalty = f"cross-validated, κ = {chosen:.4g}"
+    else:
+        penalty = (
+            f"group {lasso.group_reg}, l1 {lasso.l1_reg}" if lasso.kappa == "cv" else f"κ = {lasso.kappa:.4g}"
+        )
+    noise = "taken out" if "size_factors_hash" in run.provenance else "left in"
+    threshold = run.settings.training.score_threshold
     return {
+        "estimator": run.settings.training.estimator or "?",
+        "noise of counting": noise,
         "penalty": penalty,
         "solver": lasso.solver,
         "radius": f"{spatial.radius:g}, contact {spatial.contact_distance:g}",
         "kernel": run.kernel,
-        "score threshold": run.settings.training.score_threshold,
+        "score threshold": "none" if threshold is None else threshold,
         "folds": run.settings.training.cv_folds,
         "orphans": total["orphans"],
         "failed": total["failed"],

@@ -124,6 +124,7 @@ def train_tissue(
         with claims.waiting_for(_MANIFEST_CLAIM):
             _write_manifest(run_dir, plan, counts, stages)
     _say_outcome(run_dir, counts)
+    _say_unpredictable(run)
     return run
 
 
@@ -147,10 +148,13 @@ def _train(
     with stages.stage("scales"):
         if not (run_dir / SCALES_FILE).exists():
             _write_scales(fitter, with_modulators, run_dir)
-    kappa: float | None = None
-    if plan.settings.lasso.chosen and with_modulators:
+    lasso, training = plan.settings.lasso, plan.settings.training
+    kappa = None if lasso.kappa == "cv" else lasso.kappa
+    if lasso.chosen and with_modulators:
         with stages.stage("penalty"):
             kappa = _agreed_kappa(fitter, with_modulators, record, run_dir, claims, progress)
+    if kappa is not None:
+        kappa *= training.effect_kappa_factor
     sizes = np.bincount(plan.tissue.clusters, minlength=len(plan.tissue.cluster_labels)).astype(np.int64)
 
     def work(genes: list[str]) -> Counts:
@@ -253,4 +257,16 @@ def _say_outcome(run_dir: Path, counts: Counts) -> None:
         log.warning(
             "no gene has coefficients: look at the reasons in *.orphan; usual causes are a wrong layer or "
             "cluster column, coordinates in another unit than the radius, or too high a score threshold"
+        )
+
+
+def _say_unpredictable(run: Run) -> None:
+    targets = run.target_scores()
+    scored = targets["held_out_r2"].notna()
+    if scored.any() and not targets["predictable"].any():
+        log.warning(
+            "none of %d targets is predicted better than by its cluster's mean in held-out cells: take no "
+            "edge and no perturbation of this run for evidence. Too few counts per cell, too few cells per "
+            "cluster, or a network of another tissue can be the cause",
+            int(scored.sum()),
         )

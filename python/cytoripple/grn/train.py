@@ -11,6 +11,8 @@ from cytoripple._errors import SettingsError
 from cytoripple._progress import Progress, ProgressName
 from cytoripple._settings import Settings
 from cytoripple.grn.conditions import train_conditions
+from cytoripple.grn.counts import with_size_factors
+from cytoripple.grn.estimator import resolve_estimator
 from cytoripple.grn.plan import resolve_lists
 from cytoripple.grn.session import Inputs, joined_settings, train_tissue
 from cytoripple.io.network import Network
@@ -28,13 +30,16 @@ def train_grn(
     run_dir: str | Path,
     targets: Sequence[str] | None = None,
     cluster_key: str,
-    layer: str,
+    layer: str = "normalized_count",
     radius: float = 200.0,
     contact_distance: float = 50.0,
+    estimator: Literal["joint", "sgl", "reference"] | None = None,
+    kappa: float | Literal["cv"] = "cv",
+    noise_correction: Literal["auto"] | bool = "auto",
     group_reg: float | Literal["cv"] = "cv",
     l1_reg: float | Literal["cv"] = "cv",
     tf_ligand_cutoff: float = 0.15,
-    score_threshold: float = 0.2,
+    score_threshold: float | None = None,
     solver: Literal["descent", "fista", "reference"] = "descent",
     sample_key: str | None = None,
     seed: int = 0,
@@ -53,7 +58,7 @@ def train_grn(
     tf_priors: pd.DataFrame | str | Path | None = None,
     cell_thresholds: pd.DataFrame | None = None,
     condition: str | None = None,
-    tol: float = 1e-6,
+    tol: float | None = None,
     max_iter: int | None = None,
     scale_reg: Literal["group_size", "inverse_group_size", "none"] = "group_size",
     cv_folds: int = 5,
@@ -70,7 +75,8 @@ def train_grn(
 
     For the cells of a cluster the target is modeled as ``intercept + sum_j beta_j column_j``, where a
     column is the expression of a TF, received ligand times receptor (``L$R``), received ligand times TF
-    (``L#TF``) or an extra gene, under a sparse group lasso with these four groups.
+    (``L#TF``) or an extra gene. All clusters of a target are fitted together under a sparse group lasso in
+    which one modulator across the clusters is a group.
 
     The call may be interrupted and repeated: finished genes are kept. Several processes may work on one
     `run_dir` with the same call; every gene is trained once.
@@ -89,17 +95,28 @@ def train_grn(
     cluster_key
         Column of ``adata.obs`` with text, categories or whole numbers.
     layer
-        Layer with the expression, ``"X"`` for ``adata.X``.
+        Layer with the expression, ``"X"`` for ``adata.X``. Log-normalized counts: smoothed or imputed layers
+        raise the R2 and ruin what is learned of neighbors.
     radius, contact_distance
         Reach of secreted ligands, and of ligands of contact or matrix signaling, in the unit of the
         coordinates.
+    estimator
+        ``"joint"`` (what None means): all clusters of a target together. ``"sgl"``: every cluster alone, one
+        group per kind of column; None means this when `group_reg` and `l1_reg` are numbers. ``"reference"``:
+        the published scheme, a hundred iterations at penalties of 1e-9.
+    kappa
+        Multiplier of the penalty ``kappa * sqrt(2 log(p) / n)`` on standardized columns. ``"cv"`` chooses one
+        for the whole run by spatially blocked cross-validation.
+    noise_correction
+        Take the noise of counting out of the joint fit; possible when `layer` is the logarithm of counts that
+        the data hold. ``"auto"`` does it when possible and warns when not, True insists.
     group_reg, l1_reg
-        Penalties on raw columns. ``"cv"`` for both chooses one multiplier for the whole run by spatially
-        blocked cross-validation on standardized columns.
+        Penalties on raw columns of ``"sgl"`` and ``"reference"``, which replace `kappa`.
     tf_ligand_cutoff
         Smallest ligand-target potential (exclusive) of a TF-ligand pair.
     score_threshold
-        Clusters whose R2 on the training cells is below it get zero coefficients.
+        Clusters whose R2 on the training cells is below it get zero coefficients. None: no threshold for
+        ``"joint"``, which tells in `Run.scores` what held-out cells say, and 0.2 for the others.
     solver
         ``"descent"`` (coordinate descent), ``"fista"``, or ``"reference"`` with the restart rule of the
         reference program.
@@ -127,7 +144,8 @@ def train_grn(
     condition
         Column of ``adata.obs``: train every group of cells separately; see `Run.conditions`.
     tol, max_iter, scale_reg
-        Relative duality gap, iteration limit and weights of the groups.
+        Relative duality gap (by default 1e-8 for ``"joint"``, 1e-6 for ``"sgl"``), iteration limit, and the
+        weights of the groups.
     cv_folds
         Folds of the cross-validation, also for the held-out R2; 0 for none (needs given penalties).
     max_genes
@@ -195,6 +213,9 @@ def train_grn(
             "grn.extra_modulators": tuple(extra_modulators),
             "grn.extra_lr": tuple(pair if isinstance(pair, str) else "$".join(pair) for pair in extra_lr),
             "grn.min_expression": min_expression,
+            "training.estimator": estimator,
+            "training.noise_correction": noise_correction,
+            "lasso.kappa": kappa,
             "lasso.group_reg": group_reg,
             "lasso.l1_reg": l1_reg,
             "lasso.scale_reg": scale_reg,
@@ -240,7 +261,7 @@ def train_with(
     `network` and `tf_priors` win over the files named in the settings.
     """
     run_dir = Path(run_dir).expanduser()
-    settings = resolve_lists(settings)
+    settings = resolve_estimator(resolve_lists(settings))
     if join:
         if settings.data.condition is not None:
             raise SettingsError("join cannot be combined with a condition: join one of the group directories")
@@ -253,6 +274,7 @@ def train_with(
         spatial_key=data.spatial_key,
         sample_key=data.sample_key,
     )
+    tissue = with_size_factors(adata, tissue, settings)
     inputs = Inputs(network=network, tf_priors=tf_priors, cell_thresholds=cell_thresholds)
     if data.condition is not None:
         return train_conditions(adata.obs, tissue, settings, inputs, run_dir, progress)

@@ -60,8 +60,8 @@ def classify(names: Sequence[str], *, index: str | None = None) -> Columns:
         A name is empty or repeated, there are two intercepts or two key columns, or a modulator has an
         empty part or the separator twice.
     """
-    repeated = sorted(name for name, count in Counter(names).items() if count > 1)
-    if repeated:
+    if len(set(names)) < len(names):
+        repeated = sorted(name for name, count in Counter(names).items() if count > 1)
         raise InputError(f"column {repeated[0]!r} occurs more than once: keep one")
     if "" in names:
         raise InputError(
@@ -75,7 +75,7 @@ def classify(names: Sequence[str], *, index: str | None = None) -> Columns:
     prefixed = any(name.startswith(_PREFIX) for name in rest)
     coefficients = [name for name in rest if name.startswith(_PREFIX)] if prefixed else rest
     for name in coefficients:
-        if is_key(name):
+        if not prefixed and is_key(name):
             raise InputError(f"columns {key!r} and {name!r} both look like row keys: keep one")
     modulators = [name.removeprefix(_PREFIX) for name in coefficients]
     for name in modulators:

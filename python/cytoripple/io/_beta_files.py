@@ -44,8 +44,8 @@ def read_contents(path: Path) -> Contents:
     """
     try:
         is_csv = path.name.endswith((".csv", ".csv.gz"))
-        table, columns = _read_csv(path) if is_csv else _read_arrow(path)
-        return _contents(table, columns, typed=not is_csv)
+        rows, columns = _read_csv(path) if is_csv else _read_arrow(path)
+        return _contents(rows, columns, typed=not is_csv)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
     except (pa.ArrowException, OSError, EOFError, UnicodeDecodeError) as error:
@@ -53,21 +53,28 @@ def read_contents(path: Path) -> Contents:
         raise InputError(f"{path} is damaged or of another format ({reason}): write it again") from error
 
 
-def _read_arrow(path: Path) -> tuple[pa.Table, Columns]:
+def _read_arrow(path: Path) -> tuple[pa.RecordBatch, Columns]:
     if path.suffix == ".parquet":
         with pa.parquet.ParquetFile(path) as file:
-            table = file.read()
+            rows = _one_batch(file.read())
     else:
-        table = _read_ipc(path)
-    return table, classify(table.column_names, index=_stored_index(table.schema))
+        rows = _read_ipc(path)
+    return rows, classify(rows.schema.names, index=_stored_index(rows.schema))
 
 
-def _read_ipc(path: Path) -> pa.Table:
+def _read_ipc(path: Path) -> pa.RecordBatch:
     data = pa.py_buffer(path.read_bytes())
     options = pa.ipc.IpcReadOptions(use_threads=False)  # the files themselves are read in parallel
-    if data.slice(0, 6).to_pybytes() == b"ARROW1":
-        return pa.ipc.open_file(data, options=options).read_all()
-    return pa.ipc.open_stream(data, options=options).read_all()
+    if data.slice(0, 6).to_pybytes() != b"ARROW1":
+        return _one_batch(pa.ipc.open_stream(data, options=options).read_all())
+    file = pa.ipc.open_file(data, options=options)
+    # a table costs as much again as the batch itself when there are many columns
+    return file.get_batch(0) if file.num_record_batches == 1 else _one_batch(file.read_all())
+
+
+def _one_batch(table: pa.Table) -> pa.RecordBatch:
+    batches = table.combine_chunks().to_batches()
+    return batches[0] if batches else pa.RecordBatch.from_pylist([], schema=table.schema)
 
 
 def _stored_index(schema: pa.Schema) -> str | None:
@@ -81,7 +88,7 @@ def _stored_index(schema: pa.Schema) -> str | None:
     return index[0] if index and isinstance(index[0], str) and index[0] in schema.names else None
 
 
-def _read_csv(path: Path) -> tuple[pa.Table, Columns]:
+def _read_csv(path: Path) -> tuple[pa.RecordBatch, Columns]:
     raw = path.read_bytes()
     data = gzip.decompress(raw) if path.suffix == ".gz" else raw
     first, _, _ = data.partition(b"\n")
@@ -96,45 +103,61 @@ def _read_csv(path: Path) -> tuple[pa.Table, Columns]:
     convert = pa.csv.ConvertOptions(
         column_types=types, include_columns=list(types), null_values=_NULL_TEXTS, strings_can_be_null=True
     )
-    return pa.csv.read_csv(io.BytesIO(data), convert_options=convert), columns
+    return _one_batch(pa.csv.read_csv(io.BytesIO(data), convert_options=convert)), columns
 
 
-def _contents(table: pa.Table, columns: Columns, *, typed: bool) -> Contents:
-    if table.num_rows == 0:
+def _contents(rows: pa.RecordBatch, columns: Columns, *, typed: bool) -> Contents:
+    if rows.num_rows == 0:
         raise InputError("there are no rows")
-    keys = _keys(table, columns, typed=typed)
+    keys = _keys(rows, columns, typed=typed)
     names = [*([columns.intercept] if columns.intercept else []), *columns.coefficients]
-    values = _coefficients(table.select(names))
+    values = _coefficients(rows, names)
     missing = np.isnan(values)
     values[missing] = 0.0
     start = 1 if columns.intercept else 0
-    intercept = values[:, 0].copy() if columns.intercept else np.zeros(table.num_rows)
+    intercept = values[:, 0].copy() if columns.intercept else np.zeros(rows.num_rows)
     betas = np.ascontiguousarray(values[:, start:])
     return Contents(columns, keys, intercept, betas, int(missing.sum()))
 
 
-def _coefficients(table: pa.Table) -> NDArray[np.float64]:
+def _coefficients(rows: pa.RecordBatch, names: list[str]) -> NDArray[np.float64]:
     """Coefficient columns as a matrix; missing ones are NaN."""
-    for name, kind in zip(table.column_names, table.schema.types, strict=True):
-        if not (pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_null(kind)):
-            raise InputError(f"column {name!r} holds {kind}: coefficients must be numbers")
-    if table.num_columns == 0:
-        return np.zeros((table.num_rows, 0))
-    if any(kind != pa.float64() for kind in table.schema.types):
-        table = table.cast(pa.schema([pa.field(name, pa.float64()) for name in table.column_names]))
-    batch = table.combine_chunks().to_batches()[0]
-    values: NDArray[np.float64] = np.array(batch.to_tensor(null_to_nan=True).to_numpy())
+    position = {name: place for place, name in enumerate(rows.schema.names)}
+    places = [position[name] for name in names]
+    if not places:
+        return np.zeros((rows.num_rows, 0))
+    try:
+        # the whole batch at once: with many columns each step that looks at single ones costs as much
+        tensor: NDArray[Any] = rows.to_tensor(null_to_nan=True).to_numpy()
+    except (pa.ArrowException, TypeError):
+        tensor = _converted(rows.select(places))
+    else:
+        tensor = tensor[:, places]
+    values = np.ascontiguousarray(tensor, dtype=np.float64)
     infinite = np.isinf(values).any(axis=0)
     if infinite.any():
-        name = table.column_names[int(np.argmax(infinite))]
-        raise InputError(f"column {name!r} holds an infinite coefficient")
+        raise InputError(f"column {names[int(np.argmax(infinite))]!r} holds an infinite coefficient")
     return values
 
 
-def _keys(table: pa.Table, columns: Columns, *, typed: bool) -> tuple[str, ...]:
+def _converted(rows: pa.RecordBatch) -> NDArray[np.float64]:
+    """Columns of several kinds, or beside keys that are text, as a matrix."""
+    kinds = rows.schema.types
+    distinct = set(kinds)
+    for kind in distinct:
+        if not (pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_null(kind)):
+            name = rows.schema.names[kinds.index(kind)]
+            raise InputError(f"column {name!r} holds {kind}: coefficients must be numbers")
+    if distinct != {pa.float64()}:
+        rows = rows.cast(pa.schema([pa.field(name, pa.float64()) for name in rows.schema.names]))
+    values: NDArray[np.float64] = np.array(rows.to_tensor(null_to_nan=True).to_numpy())
+    return values
+
+
+def _keys(rows: pa.RecordBatch, columns: Columns, *, typed: bool) -> tuple[str, ...]:
     if columns.key is None:
-        return tuple(str(row) for row in range(table.num_rows))
-    column = table.column(columns.key)
+        return tuple(str(row) for row in range(rows.num_rows))
+    column = rows.column(columns.key)
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     values = column.to_pylist()

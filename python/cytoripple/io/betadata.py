@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
@@ -64,12 +65,12 @@ class BetaTable:
     source: Path
     n_nulls: int = 0
 
-    @property
+    @cached_property
     def terms(self) -> tuple[tuple[int, str, str], ...]:
         """Kind and genes of each modulator, as `cytoripple.io._beta_columns.split` gives them."""
         return tuple(split(modulator) for modulator in self.modulators)
 
-    @property
+    @cached_property
     def modulator_genes(self) -> tuple[str, ...]:
         """Every gene of a modulator once, sorted by code point."""
         return tuple(sorted({gene for _, *genes in self.terms for gene in genes if gene}))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cytoripple._errors import NetworkError, did_you_mean
+from cytoripple._provenance import atomic_path
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -103,13 +103,9 @@ def edges_from_frame(table: pd.DataFrame, where: str) -> Edges:
 
 def write_edges(table: pd.DataFrame, path: Path) -> None:
     """Write a long edge list as Parquet: under a temporary name first, so that no half file can remain."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     path.parent.mkdir(parents=True, exist_ok=True)
-    try:
+    with atomic_path(path) as temporary:
         table.to_parquet(temporary, index=False, compression="zstd")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _find_columns(names: Sequence[str], where: str) -> _Columns:

@@ -170,7 +170,7 @@ def as_network(network: Network | str | Path | pd.DataFrame, *, species: str | N
 
 
 def digest_of_edges(*tables: pd.DataFrame) -> str:
-    """SHA-256 of the rows of the tables in their order, the same for a file, a copy and the frames in memory."""
+    """SHA-256 of the rows of the tables in their order, the same for a file and its copy in memory."""
     from pandas.util import hash_pandas_object
 
     digest = hashlib.sha256()

@@ -102,6 +102,28 @@ class Run:
             rows += [(gene, *(getattr(fit, name) for name in COLUMNS)) for fit in fits]
         return pd.DataFrame(rows, columns=["gene", *COLUMNS])
 
+    def target_scores(self) -> pd.DataFrame:
+        """One row per fitted gene: how well held-out cells are predicted, all clusters together.
+
+        Returns
+        -------
+        Columns ``gene``, ``held_out_r2`` (1 - squared error / squared distance from the mean of the cluster
+        in the training cells, both summed over clusters; NaN without folds) and ``predictable`` (whether it
+        is above 0), best first.
+        """
+        import numpy as np
+
+        scores = self.scores()
+        # the variance of the target in the cluster, from the fit to the training cells
+        left = (1.0 - scores["r2_raw"].fillna(scores["r2"])).clip(lower=1e-12)
+        weight = scores["n_cells"] * scores["mse"] / left
+        weight = weight.where(scores["held_out_r2"].notna(), 0.0)
+        parts = scores.assign(weight=weight, part=weight * scores["held_out_r2"].fillna(0.0))
+        sums = parts.groupby("gene", sort=True)[["weight", "part"]].sum()
+        r2 = (sums["part"] / sums["weight"].where(sums["weight"] > 0.0, np.nan)).rename("held_out_r2")
+        found = r2.reset_index().assign(predictable=(r2 > 0.0).to_numpy())
+        return found.sort_values("held_out_r2", ascending=False, kind="stable", ignore_index=True)
+
     def manifest(self) -> dict[str, Any]:
         """Versions, hashes and, per process that worked here, timings and counts."""
         path = self.directory / MANIFEST_FILE
@@ -128,6 +150,7 @@ class Run:
             "clusters": list(self.cluster_labels),
             "median_r2": _median(kept["r2_raw"].fillna(kept["r2"])),
             "median_held_out_r2": _median(scores["held_out_r2"]),
+            "predictable": int(self.target_scores()["predictable"].sum()),
             "converged": float(scores["converged"].mean()) if len(scores) else None,
             "kappa": self.cross_validation.get("kappa"),
             "conditions": sorted(self.conditions()),

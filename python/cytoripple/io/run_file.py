@@ -32,7 +32,11 @@ _FREE = frozenset(
     }
 )
 _DATA_HASHES = {"input_hash": "data set", "network_hash": "network"}
-_MORE_HASHES = {"tf_priors_hash": "TF priors", "cell_thresholds_hash": "cell thresholds"}
+_MORE_HASHES = {
+    "tf_priors_hash": "TF priors",
+    "cell_thresholds_hash": "cell thresholds",
+    "size_factors_hash": "table of counts",
+}
 
 
 @dataclass(frozen=True)

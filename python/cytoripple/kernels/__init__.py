@@ -6,21 +6,28 @@ native call does the work without the interpreter lock.
 
 from __future__ import annotations
 
+from cytoripple.kernels.joint import ColumnNoise, JointSparseGroupLasso, joint_sparse_group_lasso
 from cytoripple.kernels.lasso import SparseGroupLasso, sparse_group_lasso
 from cytoripple.kernels.ligands import ReceivedPlan, Verification, received_ligands
 from cytoripple.kernels.neighbors import nearest_neighbors
-from cytoripple.kernels.perturb import PropagationRules, RegulatoryModel, TargetModel
+from cytoripple.kernels.noise import counting_noise_variance
+from cytoripple.kernels.perturb import PropagationRules, Reevaluated, RegulatoryModel, TargetModel
 from cytoripple.kernels.training import BatchFit, SpatialDesign
 
 __all__ = [
     "BatchFit",
+    "ColumnNoise",
+    "JointSparseGroupLasso",
     "PropagationRules",
     "ReceivedPlan",
+    "Reevaluated",
     "RegulatoryModel",
     "SparseGroupLasso",
     "SpatialDesign",
     "TargetModel",
     "Verification",
+    "counting_noise_variance",
+    "joint_sparse_group_lasso",
     "nearest_neighbors",
     "received_ligands",
     "sparse_group_lasso",

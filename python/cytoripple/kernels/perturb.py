@@ -1,8 +1,8 @@
-"""Simulated perturbations on arrays: derivatives of fitted models and their propagation."""
+"""Simulated perturbations on arrays: fitted models, their derivatives, and two ways to propagate a change."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,92 +10,50 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cytoripple import _core
-from cytoripple._errors import InputError, did_you_mean
+from cytoripple._errors import InputError
 from cytoripple.kernels import _check
+from cytoripple.kernels._models import Allowed, TargetModel, allowed_genes, columns_of, count, flags, share
+from cytoripple.kernels._rules import CYTORIPPLE, PRESETS, PYTHON, RUST, PropagationRules
 from cytoripple.kernels.ligands import ReceivedPlan
 
-Allowed = Sequence[Collection[int] | NDArray[np.int64] | None]
-"""Genes of the TFs that may act, one entry per target; ``None`` leaves a target as it is."""
+__all__ = [
+    "CYTORIPPLE",
+    "PRESETS",
+    "PYTHON",
+    "RUST",
+    "PropagationRules",
+    "Reevaluated",
+    "RegulatoryModel",
+    "TargetModel",
+]
+
+MOST_ROUNDS = 30
+"""Rounds after which the search for a fixed point gives up."""
+
+DAMPING = 0.7
+"""Part of the way to the re-evaluated state that a round of that search goes."""
 
 
 @dataclass(frozen=True)
-class PropagationRules:
-    """Rules of one propagation step; the defaults are those of the preset ``"cytoripple"``.
+class Reevaluated:
+    """Tissue after the fitted models were re-evaluated.
 
     Attributes
     ----------
-    lr_source
-        Received ligands in the derivatives of ligand-receptor pairs: those of the unperturbed tissue in every
-        step, or those of the state one step before.
-    pin
-        Entries that are set back to the requested change after every step: where that change is not 0, or all
-        selected cells of the perturbed genes.
-    clip
-        Range of the simulated expression of a gene: observed minimum to maximum, 0 to observed maximum, or 0
-        to the larger of the observed maximum and the requested value. Entries that do not change are never
-        moved.
-    exempt_pinned
-        Pinned entries are not clipped.
-    min_expression
-        Expression at or below this counts as none.
+    simulated
+        Expression, (cells, genes), float64.
+    rounds
+        Rounds done.
+    largest_change
+        Largest change of an entry in the last round; 0 when there was none.
+    converged
+        Whether that is below the tolerance.
     """
 
-    lr_source: Literal["baseline", "evolving"] = "evolving"
-    pin: Literal["nonzero", "selected"] = "selected"
-    clip: Literal["observed", "zero_observed", "zero_desired"] = "zero_desired"
-    exempt_pinned: bool = True
-    min_expression: float = 1e-9
-
-    @classmethod
-    def preset(cls, name: str) -> PropagationRules:
-        """Look up the rules of a preset: ``"python"``, ``"rust"`` or ``"cytoripple"``.
-
-        Raises
-        ------
-        InputError
-            The preset is unknown.
-        """
-        if name not in PRESETS:
-            raise InputError(
-                f"preset is {name!r}: expected one of {', '.join(PRESETS)}{did_you_mean(name, PRESETS)}"
-            )
-        return PRESETS[name]
-
-
-PYTHON = PropagationRules("baseline", "nonzero", "observed", exempt_pinned=False)
-"""Rules of the published Python program."""
-
-RUST = PropagationRules("evolving", "nonzero", "zero_observed", exempt_pinned=False)
-"""Rules of the published Rust program."""
-
-CYTORIPPLE = PropagationRules()
-"""Rules of this package: a requested value stays in force during the whole propagation."""
-
-PRESETS = {"python": PYTHON, "rust": RUST, "cytoripple": CYTORIPPLE}
-
-
-@dataclass(frozen=True)
-class TargetModel:
-    """Fitted model of one target gene.
-
-    Attributes
-    ----------
-    gene
-        Position of the target on the gene axis.
-    betas
-        Coefficients, (rows, 1 + p), intercept first, then one per row of `columns`.
-    columns
-        What each coefficient multiplies, (p, 3): ``(0, gene, -1)`` a TF, ``(3, gene, -1)`` another gene,
-        ``(1, ligand, receptor gene)``, ``(2, ligand, regulator gene)``. Ligands are positions on the ligand
-        axis. A member that is missing is -1, and the product is 0.
-    rows
-        Row of `betas` for each cell, (cells,); -1 where all coefficients are 0.
-    """
-
-    gene: int
-    betas: NDArray[np.float64]
-    columns: NDArray[np.int64]
-    rows: NDArray[np.int64]
+    simulated: NDArray[np.float64]
+    rounds: int
+    largest_change: float
+    converged: bool
 
 
 class RegulatoryModel:
@@ -136,12 +94,12 @@ class RegulatoryModel:
         if not targets:
             raise InputError("targets is empty: give at least one model")
         ligands = _check.integers("ligand_genes", ligand_genes)
-        maps, places = _share([target.rows for target in targets])
+        maps, places = share([target.rows for target in targets])
         described = [
             (
                 int(target.gene),
                 _check.real(f"betas of target {target.gene}", target.betas, ndim=2),
-                _columns(target),
+                columns_of(target),
                 place,
             )
             for target, place in zip(targets, places, strict=True)
@@ -213,8 +171,8 @@ class RegulatoryModel:
                 float(beta_scale_factor),
                 None if beta_cap is None else float(beta_cap),
                 float(min_expression),
-                _allowed(allowed_tfs),
-                _count("threads", threads),
+                allowed_genes(allowed_tfs),
+                count("threads", threads),
             )
         except ValueError as error:
             raise InputError(str(error)) from None
@@ -240,7 +198,7 @@ class RegulatoryModel:
         threads: int = 0,
         progress: Callable[[int, int], object] | None = None,
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Set genes to values and propagate the change.
+        """Set genes to values and propagate the change along the derivatives of the models.
 
         Parameters
         ----------
@@ -292,74 +250,115 @@ class RegulatoryModel:
         """
         if method not in ("auto", "plain"):
             raise InputError(f"method is {method!r}: expected 'auto' or 'plain'")
-        genes = _check.integers("targets", targets)
-        if len(genes) and (genes.min() < 0 or genes.max() >= self.n_genes):
-            raise InputError(f"targets holds a gene outside 0..{self.n_genes - 1}")
         try:
             return self._native.perturb(
                 _check.real("expression", expression, ndim=2, finite=False),
-                genes.tolist(),
+                self._genes(targets),
                 _check.real("desired", desired, ndim=1).tolist(),
-                _flags("cells", cells, ndim=2),
+                flags("cells", cells, ndim=2),
                 [(plan.native, _check.integers("positions of a signal", at)) for plan, at in signals],
                 float(scale_factor),
-                _flags("lr_ligands", lr_ligands, ndim=1).tolist(),
-                _flags("tfl_ligands", tfl_ligands, ndim=1).tolist(),
+                flags("lr_ligands", lr_ligands, ndim=1).tolist(),
+                flags("tfl_ligands", tfl_ligands, ndim=1).tolist(),
                 (rules.lr_source, rules.pin, rules.clip, rules.exempt_pinned, float(rules.min_expression)),
-                _count("n_propagation", n_propagation),
+                count("n_propagation", n_propagation),
                 float(beta_scale_factor),
                 None if beta_cap is None else float(beta_cap),
-                None if mask is None else _flags("mask", mask, ndim=2),
-                _allowed(allowed_tfs),
+                None if mask is None else flags("mask", mask, ndim=2),
+                allowed_genes(allowed_tfs),
                 method == "plain",
-                _count("threads", threads),
+                count("threads", threads),
                 progress,
             )
         except ValueError as error:
             raise InputError(str(error)) from None
 
+    def reevaluate(
+        self,
+        expression: ArrayLike,
+        targets: ArrayLike,
+        desired: ArrayLike,
+        cells: NDArray[np.bool_],
+        *,
+        signals: Sequence[tuple[ReceivedPlan, NDArray[np.int64]]],
+        scale_factor: float = 1.0,
+        lr_ligands: NDArray[np.bool_],
+        tfl_ligands: NDArray[np.bool_],
+        n_propagation: int = 4,
+        tolerance: float = 1e-3,
+        to_fixed_point: bool = False,
+        min_expression: float = 1e-9,
+        beta_scale_factor: float = 1.0,
+        mask: NDArray[np.bool_] | None = None,
+        allowed_tfs: Allowed | None = None,
+        threads: int = 0,
+        progress: Callable[[int, int], object] | None = None,
+    ) -> Reevaluated:
+        """Set genes to values and re-evaluate the models on the tissue that results, round by round.
 
-def _share(rows: Sequence[NDArray[np.int64]]) -> tuple[list[NDArray[np.int64]], list[int]]:
-    """Distinct row maps, and which one each target uses."""
-    maps: list[NDArray[np.int64]] = []
-    by_identity: dict[int, int] = {}
-    by_content: dict[bytes, int] = {}
-    for array in rows:
-        if id(array) not in by_identity:
-            checked = _check.integers("rows of a target", array)
-            place = by_content.setdefault(checked.tobytes(), len(maps))
-            if place == len(maps):
-                maps.append(checked)
-            by_identity[id(array)] = place
-    return maps, [by_identity[id(array)] for array in rows]
+        With E the expression and f(X) the models at a state X, whose received ligands follow from X, a round
+        is ``X = clip(E + f(X) - f(E), 0, max(observed maximum, requested value))``. The perturbed entries
+        keep their value, genes without a model keep E, and entries that do not change are never moved.
 
+        Parameters
+        ----------
+        expression, targets, desired, cells, signals, scale_factor, lr_ligands, tfl_ligands
+            As for `perturb`.
+        n_propagation
+            Largest number of rounds. 0 sets the perturbed entries and nothing else.
+        tolerance
+            The rounds end when no entry changes by as much, in units of the expression.
+        to_fixed_point
+            Go on to the state that reproduces itself: up to `MOST_ROUNDS` rounds, each damped by `DAMPING`,
+            instead of `n_propagation`.
+        min_expression
+            Expression at or below this is neither sent nor counted in a receptor.
+        beta_scale_factor
+            Multiplies every term except those of TFs.
+        mask
+            Where expression counts, (cells, genes), bool: applies to ligands and receptors of
+            ligand-receptor pairs.
+        allowed_tfs
+            TFs that may act, see `Allowed`.
+        threads
+            0 takes all cores. The result does not depend on it.
+        progress
+            Called with the number of finished and of all tasks.
 
-def _columns(target: TargetModel) -> NDArray[np.int64]:
-    array = np.asarray(target.columns)
-    if array.dtype.kind not in "iu" or array.ndim != 2:
-        raise InputError(
-            f"columns of target {target.gene} has dtype {array.dtype} and shape {array.shape}: "
-            "expected whole numbers, (p, 3)"
-        )
-    return np.ascontiguousarray(array, dtype=np.int64)
+        Returns
+        -------
+        The tissue and how the rounds ended.
 
+        Raises
+        ------
+        InputError
+            A shape, an index or a value does not fit; the message names the argument.
+        """
+        limit = MOST_ROUNDS if to_fixed_point else count("n_propagation", n_propagation)
+        try:
+            found = self._native.reevaluate(
+                _check.real("expression", expression, ndim=2, finite=False),
+                self._genes(targets),
+                _check.real("desired", desired, ndim=1).tolist(),
+                flags("cells", cells, ndim=2),
+                [(plan.native, _check.integers("positions of a signal", at)) for plan, at in signals],
+                float(scale_factor),
+                flags("lr_ligands", lr_ligands, ndim=1).tolist(),
+                flags("tfl_ligands", tfl_ligands, ndim=1).tolist(),
+                (limit, DAMPING if to_fixed_point else 1.0, float(tolerance)),
+                float(min_expression),
+                float(beta_scale_factor),
+                None if mask is None else flags("mask", mask, ndim=2),
+                allowed_genes(allowed_tfs),
+                count("threads", threads),
+                progress,
+            )
+        except ValueError as error:
+            raise InputError(str(error)) from None
+        return Reevaluated(*found)
 
-def _flags(name: str, value: ArrayLike, *, ndim: int) -> NDArray[np.bool_]:
-    array = np.asarray(value)
-    if array.dtype != np.bool_ or array.ndim != ndim:
-        raise InputError(
-            f"{name} has dtype {array.dtype} and shape {array.shape}: expected bool with {ndim} dimensions"
-        )
-    return np.ascontiguousarray(array)
-
-
-def _allowed(lists: Allowed | None) -> list[NDArray[np.int64] | None] | None:
-    if lists is None:
-        return None
-    return [None if genes is None else _check.integers("allowed_tfs", [*genes]) for genes in lists]
-
-
-def _count(name: str, value: int) -> int:
-    if isinstance(value, bool) or int(value) != value or value < 0:
-        raise InputError(f"{name} is {value}: give a whole number, 0 or more")
-    return int(value)
+    def _genes(self, targets: ArrayLike) -> list[int]:
+        genes = _check.integers("targets", targets)
+        if len(genes) and (genes.min() < 0 or genes.max() >= self.n_genes):
+            raise InputError(f"targets holds a gene outside 0..{self.n_genes - 1}")
+        return [int(gene) for gene in genes]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,85 +12,29 @@ from cytoripple import _core
 from cytoripple._errors import InputError
 from cytoripple._progress import Progress
 from cytoripple.kernels import _check
+from cytoripple.kernels._batch import (
+    BatchArrays,
+    BatchFit,
+    DesignArrays,
+    callback,
+    expression_arrays,
+    labels,
+    not_nan,
+    penalty_of,
+    share_of_l1,
+)
 from cytoripple.kernels.lasso import (
     SCALES,
     SOLVERS,
     ScaleReg,
     Solver,
     iterations,
-    not_negative,
     one_of,
     raising,
     thread_count,
 )
 
-
-@dataclass(frozen=True)
-class BatchFit:
-    """Fits of T targets with P columns altogether in K clusters.
-
-    Attributes
-    ----------
-    coef
-        Coefficients of the raw columns, (P, K).
-    intercept
-        Intercepts for the raw columns, (T, K), as all that follow.
-    r2
-        Share of the variance explained in the cells of the fit; 0 where the target is constant.
-    held_out_r2
-        Share of the variance explained in held-out cells, around the mean of the training cells; NaN where
-        no cell was held out.
-    mse
-        Mean squared residual.
-    objective
-        Objective, on the scale that is penalized.
-    gap
-        Duality gap on the same scale: the objective is at most this far above its minimum.
-    n_iter
-        Sweeps or iterations.
-    converged
-        False where the iterations were used up.
-    lambda_max
-        Smallest `group_reg` (or `kappa`) at which the model is empty.
-    """
-
-    coef: NDArray[np.float64]
-    intercept: NDArray[np.float64]
-    r2: NDArray[np.float64]
-    held_out_r2: NDArray[np.float64]
-    mse: NDArray[np.float64]
-    objective: NDArray[np.float64]
-    gap: NDArray[np.float64]
-    n_iter: NDArray[np.int64]
-    converged: NDArray[np.bool_]
-    lambda_max: NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class _Design:
-    """Arrays of a design as the native code reads them."""
-
-    dense: NDArray[np.float64] | None
-    sparse: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]] | None
-    n_genes: int
-    received: NDArray[np.float64]
-    received_tfl: NDArray[np.float64]
-    receptor_mask: NDArray[np.float64] | None
-    min_expression: float
-    clusters: NDArray[np.int64]
-    n_clusters: int
-    folds: NDArray[np.int64] | None
-    n_folds: int
-
-
-@dataclass(frozen=True)
-class _Batch:
-    """Arrays of a batch of targets as the native code reads them."""
-
-    y: NDArray[np.float64]
-    indptr: NDArray[np.int64]
-    columns: NDArray[np.int64]
-    column_mask: NDArray[np.bool_] | None
+__all__ = ["BatchFit", "SpatialDesign"]
 
 
 class SpatialDesign:
@@ -144,7 +87,7 @@ class SpatialDesign:
         folds: ArrayLike | None = None,
         n_folds: int = 0,
     ) -> None:
-        dense, sparse, shape = _expression(expression)
+        dense, sparse, shape = expression_arrays(expression)
         signals = _check.real("received", received, ndim=2)
         tfl = signals if received_tfl is None else _check.real("received_tfl", received_tfl, ndim=2)
         mask = None if receptor_mask is None else _check.real("receptor_mask", receptor_mask, ndim=2)
@@ -152,17 +95,17 @@ class SpatialDesign:
             if rows != shape[0]:
                 raise InputError(f"{name} has {rows} rows but expression has {shape[0]}: give one per cell")
         self.n_cells, self.n_genes = shape
-        self._design = _Design(
+        self._design = DesignArrays(
             dense,
             sparse,
             shape[1],
             signals,
             tfl,
             mask,
-            _not_nan("min_expression", min_expression),
-            _labels("clusters", clusters, shape[0], n_clusters),
+            not_nan("min_expression", min_expression),
+            labels("clusters", clusters, shape[0], n_clusters),
             int(n_clusters),
-            None if folds is None else _labels("folds", folds, shape[0], n_folds),
+            None if folds is None else labels("folds", folds, shape[0], n_folds),
             int(n_folds),
         )
         raising(lambda: _core.check_design(self._design))
@@ -229,7 +172,7 @@ class SpatialDesign:
         InputError
             Shapes disagree, a value is NaN or infinite, an index or a setting is outside its range.
         """
-        penalty, standardize = _penalty(group_reg, l1_reg, kappa, l1_share)
+        penalty, standardize = penalty_of(group_reg, l1_reg, kappa, l1_share)
         batch = self._batch(y, indptr, columns, column_mask)
         found = raising(
             lambda: _core.fit_batch(
@@ -242,7 +185,7 @@ class SpatialDesign:
                 one_of("solver", solver, SOLVERS),
                 iterations(max_iter),
                 threads=thread_count(threads),
-                progress=_callback(progress, "fit"),
+                progress=callback(progress, "fit"),
             )
         )
         return BatchFit(**found)
@@ -286,27 +229,157 @@ class SpatialDesign:
         InputError
             The design has no folds, or as in `fit`.
         """
-        if self._design.folds is None:
-            raise InputError("the design has no folds: give folds= and n_folds= to SpatialDesign")
-        grid = _check.real("kappas", kappas, ndim=1)
-        if not (grid > 0).all():
-            raise InputError(f"kappas has the value {grid.min()}: give positive numbers")
+        grid = self._grid(kappas)
         batch = self._batch(y, indptr, columns, column_mask)
         return raising(
             lambda: _core.validation_errors(
                 self._design,
                 batch,
                 grid,
-                _share(l1_share),
+                share_of_l1(l1_share),
                 _check.positive("tol", tol, what="a positive number, e.g. 1e-4"),
                 threads=thread_count(threads),
-                progress=_callback(progress, "validation"),
+                progress=callback(progress, "validation"),
             )
         )
 
+    def fit_joint(
+        self,
+        y: ArrayLike,
+        indptr: ArrayLike,
+        columns: ArrayLike,
+        *,
+        kappa: float,
+        path: Sequence[float] = (),
+        l1_share: float = 0.1,
+        noise_variance: ArrayLike | None = None,
+        tol: float = 1e-8,
+        column_mask: ArrayLike | None = None,
+        threads: int = 0,
+        progress: Progress | None = None,
+    ) -> BatchFit:
+        """Fit every target in all clusters together, one column being one group across the clusters.
+
+        The objective is that of `joint_sparse_group_lasso`. Clusters with fewer than 10 cells get an
+        intercept only and do not count. Memory: 8 bytes x columns of a target squared x clusters x (folds +
+        2) per thread, beside that of the design.
+
+        Parameters
+        ----------
+        y, indptr, columns, column_mask, threads
+            As in `fit`; the kind of a column is not used as a group.
+        kappa
+            Multiplier of the noise level ``sqrt(2 log(max(p, 2)) / n)``, `n` cells in all clusters.
+        path
+            Falling multipliers above `kappa`, through which the fit is approached: they give ``entry``.
+        l1_share
+            Share of the L1 penalty, 0 to 1.
+        noise_variance
+            Variance of the counting noise of `expression`, cells x genes, used as float32 (see
+            `counting_noise_variance`). Its covariance is taken out of the Gram matrices of the columns.
+            Received signals average many cells and count as free of noise.
+        tol
+            Duality gap allowed relative to the objective; the fit then goes on to rounding level.
+        progress
+            Observer of the stage ``"fit"``; one step is one target.
+
+        Returns
+        -------
+        BatchFit
+            `objective`, `gap`, `n_iter`, `converged` and `lambda_max` (a `kappa`) are those of the joint
+            problem, repeated for every cluster that takes part. With folds, every fit is repeated without
+            each fold, corrected for noise or not as the fit itself, and the fold is predicted.
+
+        Raises
+        ------
+        InputError
+            Shapes disagree, a value is NaN, infinite or a negative variance, an index or a setting is
+            outside its range.
+        """
+        batch = self._batch(y, indptr, columns, column_mask)
+        variance = None if noise_variance is None else self._variance(noise_variance)
+        found = raising(
+            lambda: _core.fit_joint(
+                self._design,
+                batch,
+                _check.positive("kappa", kappa),
+                [float(step) for step in path],
+                share_of_l1(l1_share),
+                variance,
+                _check.positive("tol", tol, what="a positive number, e.g. 1e-8"),
+                threads=thread_count(threads),
+                progress=callback(progress, "fit"),
+            )
+        )
+        return BatchFit(**found)
+
+    def joint_validation_errors(
+        self,
+        y: ArrayLike,
+        indptr: ArrayLike,
+        columns: ArrayLike,
+        kappas: ArrayLike,
+        *,
+        l1_share: float = 0.1,
+        tol: float = 1e-4,
+        column_mask: ArrayLike | None = None,
+        threads: int = 0,
+        progress: Progress | None = None,
+    ) -> NDArray[np.float64]:
+        """Squared errors of held-out cells along a path of penalties of joint fits.
+
+        Fits and errors are those of columns as they are: validation on Grams without their noise is
+        misleading, because the error of a held-out cell contains the noise of its columns.
+
+        Parameters
+        ----------
+        y, indptr, columns, l1_share, column_mask, threads
+            As in `fit_joint`.
+        kappas, tol, progress
+            As in `validation_errors`.
+
+        Returns
+        -------
+        Targets x multipliers: squared errors in units of the variance of the target in its cluster, summed
+        over held-out cells and clusters. Clusters in which the target is constant add nothing.
+
+        Raises
+        ------
+        InputError
+            The design has no folds, or as in `fit_joint`.
+        """
+        grid = self._grid(kappas)
+        batch = self._batch(y, indptr, columns, column_mask)
+        return raising(
+            lambda: _core.joint_validation_errors(
+                self._design,
+                batch,
+                grid,
+                share_of_l1(l1_share),
+                _check.positive("tol", tol, what="a positive number, e.g. 1e-4"),
+                threads=thread_count(threads),
+                progress=callback(progress, "validation"),
+            )
+        )
+
+    def _grid(self, kappas: ArrayLike) -> NDArray[np.float64]:
+        if self._design.folds is None:
+            raise InputError("the design has no folds: give folds= and n_folds= to SpatialDesign")
+        grid = _check.real("kappas", kappas, ndim=1)
+        if not (grid > 0).all():
+            raise InputError(f"kappas has the value {grid.min()}: give positive numbers")
+        return grid
+
+    def _variance(self, values: ArrayLike) -> NDArray[np.float32]:
+        array = np.ascontiguousarray(values, dtype=np.float32)
+        expected = (self.n_cells, self.n_genes)
+        if array.shape != expected:
+            raise InputError(f"noise_variance has shape {array.shape}: expected {expected}, as expression")
+        return array
+
     def _batch(
         self, y: ArrayLike, indptr: ArrayLike, columns: ArrayLike, column_mask: ArrayLike | None
-    ) -> _Batch:
+    ) -> BatchArrays:
         target = _check.real("y", y, ndim=2)
         if target.shape[0] != self.n_cells:
             raise InputError(f"y has {target.shape[0]} rows but the design has {self.n_cells} cells")
@@ -325,68 +398,4 @@ class SpatialDesign:
                     f"{(table.shape[0], self._design.n_clusters)}, columns x clusters"
                 )
         starts = _check.integers("indptr", indptr, length=target.shape[1] + 1)
-        return _Batch(target, starts, np.ascontiguousarray(table, dtype=np.int64), mask)
-
-
-def _expression(
-    expression: Any,
-) -> tuple[
-    NDArray[np.float64] | None,
-    tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]] | None,
-    tuple[int, int],
-]:
-    """Dense array, or row starts, genes and values of a sparse matrix, and the shape."""
-    if not hasattr(expression, "tocsr"):
-        dense = _check.real("expression", expression, ndim=2)
-        return dense, None, (dense.shape[0], dense.shape[1])
-    matrix = expression.tocsr()
-    if not matrix.has_canonical_format:
-        matrix = matrix.copy()
-        matrix.sum_duplicates()
-    data = _check.real("expression", matrix.data, ndim=1)
-    starts = np.ascontiguousarray(matrix.indptr, dtype=np.int64)
-    genes = np.ascontiguousarray(matrix.indices, dtype=np.int64)
-    return None, (starts, genes, data), (int(matrix.shape[0]), int(matrix.shape[1]))
-
-
-def _labels(name: str, values: ArrayLike, n_cells: int, count: int) -> NDArray[np.int64]:
-    labels = _check.integers(name, values, length=n_cells)
-    if labels.size and (labels.min() < -1 or labels.max() >= count):
-        raise InputError(
-            f"{name} holds values from {labels.min()} to {labels.max()}: expected -1 to {int(count) - 1}, "
-            f"or a larger n_{name}"
-        )
-    return labels
-
-
-def _penalty(
-    group_reg: float | None, l1_reg: float | None, kappa: float | None, l1_share: float
-) -> tuple[tuple[float, float], bool]:
-    """Return the two numbers of the penalty and whether columns are standardized."""
-    if kappa is not None:
-        if group_reg is not None or l1_reg is not None:
-            raise InputError("kappa replaces group_reg and l1_reg: leave those out, or leave kappa out")
-        return (_check.positive("kappa", kappa), _share(l1_share)), True
-    if group_reg is None or l1_reg is None:
-        raise InputError("no penalty given: give group_reg and l1_reg, or kappa")
-    return (not_negative("group_reg", group_reg), not_negative("l1_reg", l1_reg)), False
-
-
-def _share(value: float) -> float:
-    share = not_negative("l1_share", value)
-    if share > 1:
-        raise InputError(f"l1_share is {value}: give a number from 0 to 1")
-    return share
-
-
-def _not_nan(name: str, value: float) -> float:
-    number = float(value)
-    if np.isnan(number):
-        raise InputError(f"{name} is NaN: give a number, or -inf to keep every value")
-    return number
-
-
-def _callback(progress: Progress | None, what: str) -> Callable[[int, int], None] | None:
-    if progress is None:
-        return None
-    return lambda done, total: progress.update(done, total, what)
+        return BatchArrays(target, starts, np.ascontiguousarray(table, dtype=np.int64), mask)

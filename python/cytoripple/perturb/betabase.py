@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from copy import copy
 from dataclasses import replace
@@ -9,10 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from cytoripple._errors import GeneMatchError, InputError, did_you_mean
-from cytoripple.io._beta_columns import LIGAND_RECEPTOR, TF, TF_LIGAND
+from cytoripple.io._beta_columns import LIGAND_RECEPTOR, TF, TF_LIGAND, split
 from cytoripple.io.betadata import Betadata, BetaTable, read_betadata
-from cytoripple.perturb.bind import BoundModel, LoadReport, bind, some
+from cytoripple.perturb.bind import BoundModel, LoadReport, bind, distinct_modulators, some
 from cytoripple.perturb.fitted import Fitted
+from cytoripple.perturb.record import held_out_r2
 from cytoripple.perturb.rows import Missing, RowMap
 
 if TYPE_CHECKING:
@@ -48,7 +50,9 @@ class Betabase:
         self.fitted = fitted
         self.strict = strict
         self.missing: Missing = missing
-        terms = [term for table in betadata.values() for term in table.terms]
+        self._scores: dict[str, float] = {}
+        # tables share most of their modulators, so that each is split once
+        terms = [split(modulator) for modulator in distinct_modulators(betadata.values())]
         self.tfs = frozenset(gene for kind, gene, _ in terms if kind == TF)
         self.lr_ligands = frozenset(ligand for kind, ligand, _ in terms if kind == LIGAND_RECEPTOR)
         self.receptors = frozenset(receptor for kind, _, receptor in terms if kind == LIGAND_RECEPTOR)
@@ -199,6 +203,19 @@ class Betabase:
         silent = tuple(ligand for ligand in bound.ligands if self.fitted.radius_of(ligand) is None)
         report = replace(bound.report, ligands_without_radius=silent, skipped=self.betadata.skipped)
         return replace(bound, report=report)
+
+    def held_out_r2(self, genes: Iterable[str]) -> dict[str, float]:
+        """R2 of targets on cells that their fits did not see, NaN where the run has not recorded it.
+
+        It is the mean over the clusters, weighted by their cells. Logs are read once.
+        """
+        found = {}
+        for gene in genes:
+            if gene not in self._scores:
+                recorded = self.fitted.recorded
+                self._scores[gene] = held_out_r2(self.fitted.source, gene) if recorded else math.nan
+            found[gene] = self._scores[gene]
+        return found
 
     def table(self, gene: str) -> BetaTable:
         """Table of a target.

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cytoripple._errors import GeneMatchError
-from cytoripple.io._beta_columns import LIGAND_RECEPTOR, TF, TF_LIGAND
+from cytoripple.io._beta_columns import LIGAND_RECEPTOR, TF, TF_LIGAND, split
 from cytoripple.io.betadata import BetaTable
 
 if TYPE_CHECKING:
@@ -136,19 +136,20 @@ def bind(
             f"none of the {len(tables)} targets ({some(table.gene for table in tables)}) is a gene of the "
             "data: give the data of the training, or use the same gene names on both sides"
         )
-    wanted = {gene for table in used for gene in (table.gene, *table.modulator_genes)} | set(with_genes)
+    terms = {modulator: split(modulator) for modulator in distinct_modulators(used)}
+    wanted = {gene for _, *members in terms.values() for gene in members if gene}
+    wanted |= {table.gene for table in used} | set(with_genes)
     genes = sorted(wanted & measured.keys(), key=measured.__getitem__)
     genes += sorted(wanted - measured.keys()) if keep_missing else []
     axis = {gene: place for place, gene in enumerate(genes)}
-    pairs = {
-        (kind, ligand) for table in used for kind, ligand, _ in table.terms if kind != TF and ligand in axis
-    }
+    pairs = {(kind, ligand) for kind, ligand, _ in terms.values() if kind != TF and ligand in axis}
     ligands = sorted({ligand for _, ligand in pairs})
     ligand_axis = {ligand: place for place, ligand in enumerate(ligands)}
     ligand_genes = np.array([axis[ligand] for ligand in ligands], dtype=np.int64)
+    columns = _Columns(terms, axis, ligand_axis)
     row_of = {table.gene: rows.of(table) for table in used}
     model = RegulatoryModel(
-        [_target_model(table, axis, ligand_axis, row_of[table.gene]) for table in used],
+        [_target_model(table, axis, columns, row_of[table.gene]) for table in used],
         n_genes=len(genes),
         ligand_genes=ligand_genes,
     )
@@ -163,37 +164,59 @@ def bind(
         model=model,
         report=LoadReport(
             missing_targets=tuple(table.gene for table in tables if table.gene not in measured),
-            missing_modulators=_count_absent(used, measured),
+            missing_modulators=_count_absent(used, wanted - measured.keys()),
             cells_without_row={gene: n for gene, row in row_of.items() if (n := int((row < 0).sum()))},
             n_nulls=sum(table.n_nulls for table in used),
         ),
     )
 
 
-def _count_absent(tables: Sequence[BetaTable], measured: Mapping[str, int]) -> dict[str, int]:
+def distinct_modulators(tables: Iterable[BetaTable]) -> list[str]:
+    """Modulators of any table once, sorted."""
+    return sorted(set().union(*(table.modulators for table in tables)))
+
+
+def _count_absent(tables: Sequence[BetaTable], absent: set[str]) -> dict[str, int]:
     counts: dict[str, int] = {}
-    for table in tables:
-        for gene in table.modulator_genes:
-            if gene not in measured:
-                counts[gene] = counts.get(gene, 0) + 1
+    for table in tables if absent else ():
+        for gene in absent & set(table.modulator_genes):
+            counts[gene] = counts.get(gene, 0) + 1
     return dict(sorted(counts.items()))
 
 
+class _Columns:
+    """Kind and axis positions of modulators, looked up once per modulator."""
+
+    def __init__(
+        self,
+        terms: Mapping[str, tuple[int, str, str]],
+        axis: Mapping[str, int],
+        ligand_axis: Mapping[str, int],
+    ) -> None:
+        self._place = {modulator: place for place, modulator in enumerate(terms)}
+        rows = [
+            (TF, axis.get(first, -1), -1)
+            if kind == TF
+            else (kind, ligand_axis.get(first, -1), axis.get(second, -1))
+            for kind, first, second in terms.values()
+        ]
+        self._rows = np.array(rows, dtype=np.int64).reshape(-1, 3)
+
+    def of(self, table: BetaTable) -> NDArray[np.int64]:
+        """Columns of a table as a target model has them, (modulators, 3)."""
+        found = map(self._place.__getitem__, table.modulators)
+        return self._rows[np.fromiter(found, dtype=np.int64, count=len(table.modulators))]
+
+
 def _target_model(
-    table: BetaTable, axis: Mapping[str, int], ligand_axis: Mapping[str, int], rows: NDArray[np.int64]
+    table: BetaTable, axis: Mapping[str, int], columns: _Columns, rows: NDArray[np.int64]
 ) -> TargetModel:
     from cytoripple.kernels.perturb import TargetModel
 
-    columns = [
-        (TF, axis.get(first, -1), -1)
-        if kind == TF
-        else (kind, ligand_axis.get(first, -1), axis.get(second, -1))
-        for kind, first, second in table.terms
-    ]
     return TargetModel(
         gene=axis[table.gene],
         betas=np.column_stack([table.intercept, table.betas]),
-        columns=np.array(columns, dtype=np.int64).reshape(-1, 3),
+        columns=columns.of(table),
         rows=rows,
     )
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -21,26 +21,30 @@ from cytoripple.perturb.signals import plan_signals
 if TYPE_CHECKING:
     from cytoripple._anndata import Tissue
     from cytoripple.kernels.ligands import MethodName
-    from cytoripple.kernels.perturb import PropagationRules
     from cytoripple.perturb.betabase import Betabase
     from cytoripple.perturb.bind import BoundModel
     from cytoripple.perturb.fitted import Fitted
 
 log = logging.getLogger(__name__)
 
+STEPS = {"reevaluate": 4, "linear": 3}
+"""Ways to propagate a change, and how many steps each takes when nothing is said."""
+
 
 @dataclass(frozen=True)
 class Options:
-    """Numbers of a simulation, checked when made.
+    """Numbers of a simulation, checked when made; `Options.chosen` fills in what a preset implies.
 
     Raises
     ------
     InputError
-        A number is out of range or the preset is unknown.
+        A number is out of range, the preset or the propagation is unknown, or they do not go together.
     """
 
     preset: str = "cytoripple"
-    n_propagation: int = 3
+    propagation: str = "reevaluate"
+    n_propagation: int = 4
+    to_fixed_point: bool = False
     beta_scale_factor: float = 1.0
     beta_cap: float | None = None
     ligand_method: MethodName = "auto"
@@ -50,6 +54,8 @@ class Options:
     def __post_init__(self) -> None:
         if self.preset not in PRESETS:
             raise InputError(f"preset is {self.preset!r}: expected one of {', '.join(PRESETS)}")
+        if self.propagation not in STEPS:
+            raise InputError(f"propagation is {self.propagation!r}: expected one of {', '.join(STEPS)}")
         if self.n_propagation != int(self.n_propagation) or self.n_propagation < 0:
             raise InputError(
                 f"n_propagation is {self.n_propagation}: give a whole number of steps, 0 or more"
@@ -58,6 +64,40 @@ class Options:
             raise InputError(f"beta_scale_factor is {self.beta_scale_factor}: give a finite number")
         if self.beta_cap is not None and not (np.isfinite(self.beta_cap) and self.beta_cap > 0):
             raise InputError(f"beta_cap is {self.beta_cap}: give a positive number, or None for no limit")
+        if self.propagation == "linear":
+            if self.to_fixed_point:
+                raise InputError("to_fixed_point needs propagation='reevaluate'")
+            return
+        if self.preset != "cytoripple":
+            raise InputError(
+                f"preset {self.preset!r} propagates derivatives: leave propagation out, or give "
+                "preset='cytoripple' to re-evaluate the models"
+            )
+        if self.beta_cap is not None:
+            raise InputError(
+                f"beta_cap is {self.beta_cap}, a limit on derivatives, which re-evaluation does not use: "
+                "leave it out or give propagation='linear'"
+            )
+
+    @classmethod
+    def chosen(
+        cls,
+        *,
+        preset: str,
+        propagation: str | None,
+        n_propagation: int | None,
+        to_fixed_point: bool = False,
+        **others: Any,
+    ) -> Options:
+        """Options in which None stands for the way and the steps that the preset implies."""
+        from cytoripple.kernels.perturb import MOST_ROUNDS
+
+        if to_fixed_point and n_propagation is not None:
+            raise InputError("n_propagation and to_fixed_point both say when to stop: give one of them")
+        way = propagation or ("reevaluate" if preset == "cytoripple" else "linear")
+        usual = MOST_ROUNDS if to_fixed_point else STEPS.get(way, 0)
+        steps = usual if n_propagation is None else n_propagation
+        return cls(preset, way, steps, to_fixed_point, **others)
 
 
 @dataclass(frozen=True)
@@ -89,18 +129,21 @@ class Outcome:
         Position of each in the data, ascending.
     baseline, simulated
         (cells, columns), float64.
+    convergence
+        How the rounds of a re-evaluation ended; None for derivatives.
     """
 
     bound: BoundModel
     columns: NDArray[np.int64]
     baseline: NDArray[np.float64]
     simulated: NDArray[np.float64]
+    convergence: Mapping[str, float | int | bool] | None = None
 
     def summary(self) -> dict[str, float | int]:
         """Size of the effect.
 
         ``largest_relative_change`` is the largest change in units of the range of a gene over the cells; far
-        above 1 the response, which is linear, extrapolates.
+        above 1 the models extrapolate.
         """
         if len(self.columns) == 0:
             return {"n_changed_genes": 0, "largest_change": 0.0, "largest_relative_change": 0.0}
@@ -190,13 +233,6 @@ def thresholds(
     return cell_thresholds(table, tissue, absent=True)
 
 
-def rules_of(preset: str) -> PropagationRules:
-    """Rules of a propagation step under a preset."""
-    from cytoripple.kernels.perturb import PropagationRules
-
-    return PropagationRules.preset(preset)
-
-
 def allowed(
     tfs: Mapping[str, Collection[str]] | None, base: Betabase, bound: BoundModel
 ) -> list[NDArray[np.int64] | None] | None:
@@ -230,33 +266,61 @@ def simulate(
     bar: Progress,
 ) -> Outcome:
     """Run the propagation on the genes that take part."""
+    from cytoripple.kernels.perturb import PropagationRules
+
     bound = base.bind(tissue, with_genes=wanted.genes)
     bound.report.log()
     signals = plan_signals(bound, base.fitted, tissue, options)
     expression = bound.expression(tissue)
     clock.lap("prepare")
     axis = {gene: place for place, gene in enumerate(bound.genes)}
-    simulated = bound.model.perturb(
-        expression,
-        np.array([axis[gene] for gene in wanted.genes], dtype=np.int64),
-        wanted.levels,
-        wanted.cells,
-        signals=signals,
-        scale_factor=base.fitted.scale_factor or 1.0,
-        lr_ligands=bound.lr_ligands,
-        tfl_ligands=bound.tfl_ligands,
-        rules=rules_of(options.preset),
-        n_propagation=options.n_propagation,
-        beta_scale_factor=options.beta_scale_factor,
-        beta_cap=options.beta_cap,
-        mask=None if mask is None else np.ascontiguousarray(mask[:, bound.positions]),
-        allowed_tfs=allowed(allowed_tfs, base, bound),
-        threads=options.threads,
-        progress=lambda done, total: bar.update(done, total, "perturb"),
-    )[0]
+    genes = np.array([axis[gene] for gene in wanted.genes], dtype=np.int64)
+    common: dict[str, Any] = {
+        "signals": signals,
+        "scale_factor": base.fitted.scale_factor or 1.0,
+        "lr_ligands": bound.lr_ligands,
+        "tfl_ligands": bound.tfl_ligands,
+        "beta_scale_factor": options.beta_scale_factor,
+        "mask": None if mask is None else np.ascontiguousarray(mask[:, bound.positions]),
+        "allowed_tfs": allowed(allowed_tfs, base, bound),
+        "n_propagation": options.n_propagation,
+        "threads": options.threads,
+        "progress": lambda done, total: bar.update(done, total, "perturb"),
+    }
+    convergence = None
+    if options.propagation == "linear":
+        rules = replace(PropagationRules.preset(options.preset), min_expression=base.fitted.min_expression)
+        simulated = bound.model.perturb(
+            expression, genes, wanted.levels, wanted.cells, rules=rules, beta_cap=options.beta_cap, **common
+        )[0]
+    else:
+        found = bound.model.reevaluate(
+            expression,
+            genes,
+            wanted.levels,
+            wanted.cells,
+            to_fixed_point=options.to_fixed_point,
+            min_expression=base.fitted.min_expression,
+            **common,
+        )
+        simulated = found.simulated
+        convergence = {
+            "rounds": found.rounds,
+            "largest_last_change": found.largest_change,
+            "converged": found.converged,
+        }
+        if options.to_fixed_point and not found.converged:
+            log.warning(
+                "no fixed point after %d rounds, the last one changed an entry by %.2g: the models feed back "
+                "on each other too strongly; give n_propagation instead",
+                found.rounds,
+                found.largest_change,
+            )
     clock.lap("propagate")
     changed = _changed_columns(expression, simulated)
-    return Outcome(bound, bound.positions[changed], expression[:, changed], simulated[:, changed])
+    return Outcome(
+        bound, bound.positions[changed], expression[:, changed], simulated[:, changed], convergence
+    )
 
 
 def _changed_columns(before: NDArray[np.float64], after: NDArray[np.float64]) -> NDArray[np.int64]:

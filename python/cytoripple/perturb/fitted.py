@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 Kernel = Literal["gaussian", "gaussian_truncated", "gaussian_cutoff"]
 Preset = Literal["cytoripple", "python", "rust"]
+Propagation = Literal["reevaluate", "linear"]
 
 KERNELS = ("gaussian", "gaussian_truncated", "gaussian_cutoff")
 PRESETS = ("cytoripple", "python", "rust")
@@ -44,6 +45,8 @@ class Fitted:
     radii
         Radius of each ligand, in units of the coordinates; a ligand that is not listed is received by nobody.
         None: `radius` holds for every ligand.
+    min_expression
+        Expression at or below this is neither sent nor counted in a receptor.
     cluster_labels
         Label of each cluster id of the row keys; empty when not recorded.
     input_hash, thresholds_hash
@@ -62,6 +65,7 @@ class Fitted:
     radii: Mapping[str, float] | None = field(default=None, hash=False)
     radius: float | None = None
     contact_distance: float | None = None
+    min_expression: float = 1e-9
     cluster_labels: tuple[str, ...] = ()
     input_hash: str | None = None
     thresholds_hash: str | None = None
@@ -83,6 +87,7 @@ class Fitted:
             radii=dict(run.radii) or None,
             radius=spatial.radius,
             contact_distance=spatial.contact_distance if cutoff is None else cutoff,
+            min_expression=run.settings.grn.min_expression,
             cluster_labels=run.cluster_labels,
             input_hash=run.provenance.get("input_hash"),
             thresholds_hash=run.provenance.get("cell_thresholds_hash"),

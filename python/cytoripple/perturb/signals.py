@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from cytoripple.perturb.engine import Options
     from cytoripple.perturb.fitted import Fitted
 
-MIN_EXPRESSION = 1e-9
-"""Expression at or below this counts as none."""
-
 Signals = list[tuple["ReceivedPlan", NDArray[np.int64]]]
 
 

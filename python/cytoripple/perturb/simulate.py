@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -16,17 +16,16 @@ from cytoripple.perturb.betabase import Betabase
 from cytoripple.perturb.engine import (
     Clock,
     Options,
-    Outcome,
-    Request,
     allowed,
     check_targets,
     request,
     simulate,
     thresholds,
 )
-from cytoripple.perturb.fitted import Kernel, Preset
+from cytoripple.perturb.fitted import Kernel, Preset, Propagation
+from cytoripple.perturb.record import record
 from cytoripple.perturb.scope import Scope
-from cytoripple.perturb.signals import MIN_EXPRESSION, given_signal, plan_signals, received
+from cytoripple.perturb.signals import given_signal, plan_signals, received
 from cytoripple.perturb.store import store_layers
 
 if TYPE_CHECKING:
@@ -46,7 +45,9 @@ def perturb(
     targets: Mapping[str, float],
     *,
     cells: Scope | Mapping[str, Scope] = None,
-    n_propagation: int = 3,
+    propagation: Propagation | None = None,
+    n_propagation: int | None = None,
+    to_fixed_point: bool = False,
     preset: Preset = "cytoripple",
     ligand_method: MethodName = "auto",
     rtol: float = 1e-6,
@@ -81,9 +82,16 @@ def perturb(
     cells
         Where: None (everywhere), a mask, positions, obs names, a cluster label or a list of them, or
         ``(Path, column)`` of a CSV of obs names; or one of these for each target as a mapping.
+    propagation
+        ``"reevaluate"``: every step evaluates the fitted models anew, with the signals that the cells receive
+        in the state reached, and adds the difference to the data. ``"linear"``: derivatives of the models,
+        taken one step behind. None: re-evaluation, or derivatives under a preset of another implementation.
     n_propagation
         Steps of propagation. After n steps a gene carries every regulatory path of at most n edges from the
-        targets; 0 only sets the targets.
+        targets; 0 only sets the targets. None: 4 rounds of re-evaluation, which end early when no entry
+        changes by 0.001 any more, or 3 steps along derivatives.
+    to_fixed_point
+        Re-evaluate, with damping, up to 30 rounds to the state that reproduces itself.
     preset
         ``"cytoripple"``: targets stay at their value in all steps, ligand signals follow the change.
         ``"python"`` and ``"rust"``: the rules of the two implementations of SpaceTravLR, with their kernel
@@ -95,7 +103,7 @@ def perturb(
     copy
         Return a modified copy and leave `adata` as it is.
     beta_scale_factor, beta_cap
-        Factor of the ligand terms of every derivative, and the largest absolute derivative.
+        Factor of the ligand terms, and the largest absolute derivative (for ``propagation="linear"``).
     cell_thresholds
         Data frame cells x genes; where it is 0 a gene neither signals as a ligand nor receives as a receptor.
         Genes that it does not name are not restricted.
@@ -118,16 +126,19 @@ def perturb(
         Simulated expression; equal to the source layer except in genes that changed. Sparse when the source
         is, float32 when the source is, else float64.
     ``adata.layers[key_added + "_delta"]``
-        Simulated minus original expression, in the same form.
+        Simulated minus original expression, in the same form. Sizes are relative: fitted models predict
+        changes that are several times too small, so compare ranks and signs, not fold changes.
     ``adata.uns[key_added]``
-        Parameters after defaults, versions, input hash, timings and a summary.
+        ``magnitude`` (``"relative"``), parameters after defaults, ``convergence`` of a re-evaluation,
+        ``held_out_r2`` of the targets that change (where the run recorded it), versions, input hash, timings
+        and a summary.
 
     Raises
     ------
     GeneMatchError
         A perturbed gene is not in the data; the nearest names are offered.
     InputError
-        A value is out of range, or no cell is selected.
+        A value is out of range, no cell is selected, or the propagation does not go with the preset.
     RunError
         The data or a keyword disagree with what the run recorded.
 
@@ -142,8 +153,19 @@ def perturb(
     Examples
     --------
     >>> ct.tl.perturb(adata, "run", {"Tgfb1": 0.0}, cells="tumor")  # doctest: +SKIP
+    >>> ct.tl.perturb(adata, "run", {"Tgfb1": 0.0}, preset="python", n_propagation=4)  # doctest: +SKIP
     """
-    options = Options(preset, n_propagation, beta_scale_factor, beta_cap, ligand_method, rtol, threads)
+    options = Options.chosen(
+        preset=preset,
+        propagation=propagation,
+        n_propagation=n_propagation,
+        to_fixed_point=to_fixed_point,
+        beta_scale_factor=beta_scale_factor,
+        beta_cap=beta_cap,
+        ligand_method=ligand_method,
+        rtol=rtol,
+        threads=threads,
+    )
     check_targets(targets, adata.var_names)
     clock = Clock()
     base = Betabase.open(
@@ -169,7 +191,7 @@ def perturb(
     result = adata.copy() if copy else adata
     store_layers(result, layer=tissue.layer, key=key_added, outcome=outcome)
     clock.lap("store")
-    result.uns[key_added] = _record(base, tissue, wanted, options, outcome, clock, masked=mask is not None)
+    result.uns[key_added] = record(base, tissue, wanted, options, outcome, clock, masked=mask is not None)
     log.info("%d genes changed in %.2f s", len(outcome.columns), sum(clock.laps.values()))
     return result if copy else None
 
@@ -245,7 +267,15 @@ def splash(
     --------
     >>> ct.tl.splash(adata, "run", "Il10").mean()  # doctest: +SKIP
     """
-    options = Options(preset, 0, beta_scale_factor, beta_cap, ligand_method, rtol, threads)
+    options = Options(
+        preset=preset,
+        propagation="linear",
+        beta_scale_factor=beta_scale_factor,
+        beta_cap=beta_cap,
+        ligand_method=ligand_method,
+        rtol=rtol,
+        threads=threads,
+    )
     base = Betabase.open(
         run,
         genes=[target],
@@ -290,7 +320,7 @@ def _inputs(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Give filtered expression and the ligands received for receptors and for regulators."""
     raw = bound.expression(tissue)
-    raw[raw <= MIN_EXPRESSION] = 0.0
+    raw[raw <= base.fitted.min_expression] = 0.0
     # the mask restricts ligands and receptors of ligand-receptor pairs, not the ligands of regulators
     filtered = raw if mask is None else raw * _axis_mask(mask, bound.positions)
     if given_lr is not None:
@@ -308,53 +338,3 @@ def _inputs(
 def _axis_mask(mask: NDArray[np.bool_], positions: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Mask on a gene axis; genes that are not in the data have no expression to mask."""
     return np.where(positions >= 0, mask[:, positions], True)
-
-
-def _record(
-    base: Betabase,
-    tissue: Tissue,
-    wanted: Request,
-    options: Options,
-    outcome: Outcome,
-    clock: Clock,
-    *,
-    masked: bool,
-) -> dict[str, Any]:
-    """Everything about a simulation that AnnData can store in a file."""
-    from cytoripple._provenance import hash_tissue, versions
-
-    fitted = base.fitted
-    names = tissue.obs_names.to_numpy(dtype=object)
-    touched = np.flatnonzero(wanted.cells.any(axis=1))
-    ligands = [ligand for ligand in outcome.bound.ligands if fitted.radius_of(ligand) is not None]
-    optional = {
-        "beta_cap": options.beta_cap,
-        "sample_key": tissue.sample_key,
-        "contact_distance": fitted.contact_distance,
-    }
-    return {
-        "targets": np.array(wanted.genes, dtype=object),
-        "values": wanted.levels,
-        "n_cells": wanted.cells.sum(axis=0),
-        "cells": names[touched] if len(touched) < len(names) else "all",
-        "run": str(fitted.source),
-        "layer": tissue.layer,
-        "cluster_key": tissue.cluster_key,
-        "spatial_key": tissue.spatial_key,
-        "kernel": str(fitted.kernel),
-        "scale_factor": fitted.scale_factor or 1.0,
-        "ligands": np.array(ligands, dtype=object),
-        "radii": np.array([fitted.radius_of(ligand) for ligand in ligands], dtype=np.float64),
-        "preset": options.preset,
-        "n_propagation": int(options.n_propagation),
-        "beta_scale_factor": options.beta_scale_factor,
-        "ligand_method": options.ligand_method,
-        "rtol": options.rtol,
-        "cell_thresholds": masked,
-        **{name: value for name, value in optional.items() if value is not None},
-        "report": outcome.bound.report.text(),
-        "summary": outcome.summary(),
-        "input_hash": fitted.input_hash or hash_tissue(tissue),
-        "versions": versions(),
-        "timings": dict(clock.laps),
-    }

@@ -37,8 +37,12 @@ def affected_genes(
 
     Returns
     -------
-    Columns ``gene, cell_type, mean_delta, mean_abs_delta, share_changed, rank``, by cell type and rank. The
-    rank follows the mean absolute change; genes without change and the perturbed genes are left out.
+    Columns ``cell_type, rank, gene, sign, share_changed, predictable, held_out_r2, relative_delta,
+    relative_abs_delta``, by cell type and rank. The rank follows the mean absolute change, ``sign`` is that
+    of the mean change; genes without change and the perturbed genes are left out. Both means are relative:
+    they compare genes and cells with each other, but are several times smaller than real changes. A gene is
+    ``predictable`` when its model has an R2 above 0 on cells that it was not fitted on (missing: not known);
+    the others are listed all the same.
 
     Raises
     ------
@@ -67,19 +71,27 @@ def affected_genes(
         mean_abs[:, columns] = members @ np.abs(delta) / size
         share[:, columns] = members @ (delta != 0).astype(np.float64) / size
     mean_abs[:, adata.var_names.isin(record["targets"])] = 0.0
+    scores = _held_out_r2(record)
     parts = []
     for group, label in enumerate(labels):
         order = np.argsort(-mean_abs[group], kind="stable")[:n]
         order = order[mean_abs[group, order] > 0]
+        genes = adata.var_names[order]
+        score = np.array([scores.get(str(gene), np.nan) for gene in genes], dtype=np.float64)
+        predictable = pd.array(score > 0, dtype="boolean")
+        predictable[np.isnan(score)] = pd.NA
         parts.append(
             pd.DataFrame(
                 {
-                    "gene": adata.var_names[order].to_numpy(),
                     "cell_type": str(label),
-                    "mean_delta": mean[group, order],
-                    "mean_abs_delta": mean_abs[group, order],
-                    "share_changed": share[group, order],
                     "rank": np.arange(1, len(order) + 1),
+                    "gene": genes.to_numpy(),
+                    "sign": np.sign(mean[group, order]).astype(np.int64),
+                    "share_changed": share[group, order],
+                    "predictable": predictable,
+                    "held_out_r2": score,
+                    "relative_delta": mean[group, order],
+                    "relative_abs_delta": mean_abs[group, order],
                 }
             )
         )
@@ -111,8 +123,9 @@ def effect_by_distance(
 
     Returns
     -------
-    Columns ``distance_from, distance_to, n_cells, mean_delta, mean_abs_delta``. The first row holds the
-    perturbed cells, at distance 0; a bin includes its upper edge. Means over no cells are NaN.
+    Columns ``distance_from, distance_to, n_cells, relative_delta, relative_abs_delta``, the means over the
+    cells of a bin. The first row holds the perturbed cells, at distance 0; a bin includes its upper edge.
+    Means over no cells are NaN. As in `affected_genes` their sizes are relative.
 
     Raises
     ------
@@ -141,8 +154,8 @@ def effect_by_distance(
             "distance_from": np.concatenate([[0.0], edges[:-1]]),
             "distance_to": np.concatenate([[0.0], edges[1:]]),
             "n_cells": count,
-            "mean_delta": means[0],
-            "mean_abs_delta": means[1],
+            "relative_delta": means[0],
+            "relative_abs_delta": means[1],
         }
     )
 
@@ -156,6 +169,11 @@ def _record(adata: AnnData, key: str) -> Mapping[str, Any]:
         )
     record: Mapping[str, Any] = adata.uns[key]
     return record
+
+
+def _held_out_r2(record: Mapping[str, Any]) -> dict[str, float]:
+    known = record.get("held_out_r2")
+    return {} if known is None else dict(zip(map(str, known["gene"]), map(float, known["r2"]), strict=True))
 
 
 def _blocks(adata: AnnData, key: str) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float64]]]:

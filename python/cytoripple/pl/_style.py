@@ -29,6 +29,8 @@ DOWN, NEUTRAL, UP = "#2166AC", "#EDEDED", "#B2182B"
 MODULATOR_COLORS = {"TF": "#0072B2", "ligand-receptor": "#D55E00", "ligand-TF": "#009E73", "extra": "#999999"}
 INK, FAINT = "#262626", "#8A8A8A"
 RASTER_ABOVE = 20_000
+RELATIVE = " (relative)"
+"""Mark of a predicted change, whose size is comparable between genes and cells but too small."""
 
 _NOT_LABELS = frozenset({"", "na", "nan", "none", "unassigned", "undetermined", "unknown", "unlabeled"})
 _RC = {

@@ -92,7 +92,11 @@ def effect_by_distance(
             ax.set_ylim(bottom=0)
         ax.set_xlim(left=0)
         ax.set_xlabel(f"distance from the nearest source cell ({name})")
-        ax.set_ylabel("mean change" if genes is not None else "mean absolute change per gene")
+        ax.set_ylabel(
+            f"mean change{_style.RELATIVE}"
+            if genes is not None
+            else f"mean absolute change per gene{_style.RELATIVE}"
+        )
         ax.set_title(f"Reach of the {perturbation_title(record)}")
         _style.save_figure(ax, save)
     return ax
@@ -299,7 +303,7 @@ def _dot_legend(ax: Axes, points: object, limit: float) -> None:
 
     place = ax.inset_axes((1.02, 0.0, 0.012, 0.45))
     bar = ax.figure.colorbar(points, cax=place)  # type: ignore[arg-type, unused-ignore]
-    bar.set_label("mean change")
+    bar.set_label(f"mean change{_style.RELATIVE}")
     bar.outline.set_visible(False)  # type: ignore[operator, unused-ignore]
     bar.set_ticks([-limit, 0, limit], labels=[f"{-limit:.2g}", "0", f"{limit:.2g}"])
     bar.ax.tick_params(length=2.5, width=0.6)

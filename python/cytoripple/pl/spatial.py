@@ -164,7 +164,7 @@ def delta_map(
         if 0 < scope.sum() < len(xy):
             _outline(ax, xy[scope], xy)
         beyond = bool((np.abs(delta) > top * (1 + 1e-9)).any())
-        unit_text = f"change of expression ({record.get('layer') or 'X'})"
+        unit_text = f"change of {record.get('layer') or 'X'}{_style.RELATIVE}"
         _style.color_bar(ax, points, unit_text, extend="both" if beyond else "neither")
         told = f"{_style.gene(gene)} after {perturbation_title(record)}"
         ax.set_title(told if title is None else title)

@@ -11,6 +11,8 @@ pub mod ligand;
 pub mod neighbors;
 pub mod parallel;
 pub mod perturb;
+pub mod poisson;
+pub mod ripple;
 pub mod rowstore;
 pub mod simd;
 pub mod splash;

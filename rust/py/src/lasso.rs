@@ -2,7 +2,7 @@
 
 use crate::convert::{run, to_py};
 use cytoripple_core::Error;
-use cytoripple_core::lasso::batch::{self, Partition, Targets};
+use cytoripple_core::lasso::batch::{self, BatchFit, Partition, Targets};
 use cytoripple_core::lasso::design::{Expression, Signals};
 use cytoripple_core::lasso::{self, GroupReg, Regularization, ScaleReg, Settings, Solver};
 use numpy::{IntoPyArray, PyArray1, PyArray2, PyReadonlyArray1, PyReadonlyArray2};
@@ -88,7 +88,7 @@ type Csr<'py> = (PyReadonlyArray1<'py, i64>, PyReadonlyArray1<'py, i64>, PyReado
 
 /// What columns are made of and which cell belongs where; lent for one call.
 #[derive(FromPyObject)]
-struct Design<'py> {
+pub(crate) struct Design<'py> {
     dense: Option<PyReadonlyArray2<'py, f64>>,
     sparse: Option<Csr<'py>>,
     n_genes: usize,
@@ -103,7 +103,7 @@ struct Design<'py> {
 }
 
 impl Design<'_> {
-    fn signals(&self) -> PyResult<Signals<'_>> {
+    pub(crate) fn signals(&self) -> PyResult<Signals<'_>> {
         let expression = match (&self.dense, &self.sparse) {
             (Some(values), _) => Expression::Dense(values.as_array()),
             (None, Some((indptr, indices, data))) => Expression::Sparse {
@@ -123,7 +123,7 @@ impl Design<'_> {
         })
     }
 
-    fn partition(&self) -> PyResult<Partition<'_>> {
+    pub(crate) fn partition(&self) -> PyResult<Partition<'_>> {
         Ok(Partition {
             clusters: self.clusters.as_slice()?,
             n_clusters: self.n_clusters,
@@ -135,7 +135,7 @@ impl Design<'_> {
 
 /// Targets of a batch; lent for one call.
 #[derive(FromPyObject)]
-struct Batch<'py> {
+pub(crate) struct Batch<'py> {
     y: PyReadonlyArray2<'py, f64>,
     indptr: PyReadonlyArray1<'py, i64>,
     columns: PyReadonlyArray2<'py, i64>,
@@ -143,7 +143,7 @@ struct Batch<'py> {
 }
 
 impl Batch<'_> {
-    fn targets(&self) -> Targets<'_> {
+    pub(crate) fn targets(&self) -> Targets<'_> {
         Targets {
             y: self.y.as_array(),
             indptr: self.indptr.as_array(),
@@ -185,6 +185,11 @@ fn fit_batch<'py>(
     let fit = run(py, threads, progress, |watch| {
         batch::fit(&signals, &partition, &targets, regularization, settings, watch)
     })?;
+    to_dict(py, fit)
+}
+
+/// Fits by the names of `cytoripple.kernels.training.BatchFit`.
+pub(crate) fn to_dict(py: Python<'_>, fit: BatchFit) -> PyResult<Bound<'_, PyDict>> {
     let out = PyDict::new(py);
     out.set_item("coef", fit.coef.into_pyarray(py))?;
     out.set_item("intercept", fit.intercept.into_pyarray(py))?;

@@ -3,10 +3,12 @@
 use pyo3::prelude::*;
 
 mod convert;
+mod joint;
 mod lasso;
 mod ligand;
 mod neighbors;
 mod perturb;
+mod ripple;
 mod rowstore;
 
 #[pymodule]
@@ -14,10 +16,12 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("CoreError", module.py().get_type::<convert::CoreError>())?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add("DEBUG_BUILD", cfg!(debug_assertions))?;
+    joint::register(module)?;
     lasso::register(module)?;
     ligand::register(module)?;
     neighbors::register(module)?;
     perturb::register(module)?;
     rowstore::register(module)?;
+    ripple::register(module)?;
     Ok(())
 }

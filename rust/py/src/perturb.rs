@@ -3,7 +3,7 @@
 use crate::convert::{run, to_py};
 use crate::ligand::ReceivedPlan;
 use cytoripple_core::perturb::{
-    self, Ligands, Options, RegulatoryModel, Request, Rules, Signal, TargetInput,
+    self, Ligands, Options, RegulatoryModel, Request, Rounds, Rules, Signal, TargetInput,
 };
 use cytoripple_core::splash::{self, Slope};
 use numpy::{IntoPyArray, PyArray2, PyReadonlyArray1, PyReadonlyArray2};
@@ -118,6 +118,45 @@ impl PyRegulatoryModel {
         let (simulated, delta) =
             run(py, threads, progress, |watch| perturb::perturb(model, &request, &ligands, &options, watch))?;
         Ok((simulated.into_pyarray(py), delta.into_pyarray(py)))
+    }
+
+    #[pyo3(signature = (expression, targets, desired, cells, signals, scale_factor, lr_ligands, tfl_ligands, rounds,
+        min_expression, beta_scale_factor, mask, allowed_tfs, threads, progress))]
+    fn reevaluate<'py>(
+        &self,
+        py: Python<'py>,
+        expression: Matrix<'py>,
+        targets: Vec<usize>,
+        desired: Vec<f64>,
+        cells: Flags<'py>,
+        signals: Vec<(Py<ReceivedPlan>, Ints<'py>)>,
+        scale_factor: f64,
+        lr_ligands: Vec<bool>,
+        tfl_ligands: Vec<bool>,
+        rounds: (usize, f64, f64),
+        min_expression: f64,
+        beta_scale_factor: f64,
+        mask: Option<Flags<'py>>,
+        allowed_tfs: Allowed<'py>,
+        threads: usize,
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<(Bound<'py, PyArray2<f64>>, usize, f64, bool)> {
+        let restricted = self.restricted(allowed_tfs)?;
+        let model = restricted.as_ref().unwrap_or(&self.model);
+        let mask = mask.as_ref().map(|m| m.as_array());
+        let request =
+            Request { expression: expression.as_array(), targets, desired, cells: cells.as_array(), mask };
+        let signals: Vec<Signal<'_>> = signals
+            .iter()
+            .map(|(plan, places)| Signal { plan: &plan.get().inner, ligands: places.as_array().to_vec() })
+            .collect();
+        let ligands = Ligands { signals: &signals, scale: scale_factor, lr: &lr_ligands, tfl: &tfl_ligands };
+        let (limit, share, tolerance) = rounds;
+        let rounds = Rounds { limit, share, tolerance, min_expression, scale: beta_scale_factor };
+        let found = run(py, threads, progress, |watch| {
+            perturb::reevaluate(model, &request, &ligands, &rounds, watch)
+        })?;
+        Ok((found.simulated.into_pyarray(py), found.rounds, found.largest_change, found.converged))
     }
 }
 

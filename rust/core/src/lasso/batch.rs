@@ -36,6 +36,26 @@ pub struct BatchFit {
     pub lambda_max: Array2<f64>,
 }
 
+impl BatchFit {
+    /// Fits without any coefficient.
+    pub(crate) fn empty(columns: usize, targets: usize, clusters: usize) -> Self {
+        let shape = (targets, clusters);
+        let zeros = || Array2::zeros(shape);
+        Self {
+            coef: Array2::zeros((columns, clusters)),
+            intercept: zeros(),
+            r2: zeros(),
+            held_out_r2: Array2::from_elem(shape, f64::NAN),
+            mse: zeros(),
+            objective: zeros(),
+            gap: zeros(),
+            n_iter: Array2::zeros(shape),
+            converged: Array2::from_elem(shape, true),
+            lambda_max: zeros(),
+        }
+    }
+}
+
 /// Fit every target in every cluster.
 ///
 /// # Errors
@@ -51,20 +71,7 @@ pub fn fit(
 ) -> Result<BatchFit> {
     regularization.check()?;
     let estimator = Estimator { regularization, checked: settings.check()? };
-    let (k, t) = (partition.n_clusters, targets.y.ncols());
-    let zeros = || Array2::zeros((t, k));
-    let mut out = BatchFit {
-        coef: Array2::zeros((targets.columns.nrows(), k)),
-        intercept: zeros(),
-        r2: zeros(),
-        held_out_r2: Array2::from_elem((t, k), f64::NAN),
-        mse: zeros(),
-        objective: zeros(),
-        gap: zeros(),
-        n_iter: Array2::zeros((t, k)),
-        converged: Array2::from_elem((t, k), true),
-        lambda_max: zeros(),
-    };
+    let mut out = BatchFit::empty(targets.columns.nrows(), targets.y.ncols(), partition.n_clusters);
     visit(
         signals,
         partition,

@@ -8,8 +8,10 @@ use super::data_space::DataState;
 use super::gap::{StopRule, certificate, dual_norm};
 use super::gram::GramState;
 use super::groups::{Block, Penalty};
+use super::joint::JointState;
 use super::newton::{Reached, newton};
 use super::prox::{soft, soft_norm};
+use super::proximal::proximal;
 use super::quadratic::Quadratic;
 use super::{Control, Outcome};
 use crate::widest;
@@ -19,6 +21,12 @@ const PATIENCE: usize = 6;
 
 /// Runs of Newton steps kept short, because the support is still changing; later ones go on for longer.
 const EASY: usize = 4;
+
+/// Full sweeps, of which each has sweeps over the support after it, before proximal steps take over.
+const CRAWLING: usize = 20;
+
+/// Runs of proximal steps that do not halve the gap before a tiny one is taken for the rounding level.
+const FUTILE: usize = 3;
 
 /// Ratio of neighboring penalties on the way to a small one.
 const FALL: f64 = 0.2;
@@ -39,6 +47,8 @@ pub(crate) struct Descent<'a> {
     control: Control,
     n_iter: usize,
     newton_runs: usize,
+    looks: usize,
+    futile: usize,
     primal: f64,
     stage: Stage,
     outcome: Option<Outcome>,
@@ -59,6 +69,8 @@ impl<'a> Descent<'a> {
             control,
             n_iter: 0,
             newton_runs: 0,
+            looks: 0,
+            futile: 0,
             primal: 0.0,
             stage: Stage::Solving,
             outcome: None,
@@ -81,14 +93,28 @@ impl<'a> Descent<'a> {
             return Some(false);
         }
         let mut found = certificate(quadratic, self.penalty, self.w, &mut self.scratch);
-        let stationary = moved <= 1e-31 * null;
+        let mut stationary = moved <= 1e-31 * null;
         if found.rule(self.control.tol, null).is_some() || stationary || self.n_iter >= self.control.max_iter
         {
             quadratic.place(self.w);
             found = certificate(quadratic, self.penalty, self.w, &mut self.scratch);
         }
+        let mut rule = found.rule(self.control.tol, null);
+        self.looks += 1;
+        if rule.is_none()
+            && !stationary
+            && self.looks.is_multiple_of(CRAWLING)
+            && self.n_iter < self.control.max_iter
+        {
+            let left = Control { max_iter: self.control.max_iter - self.n_iter, ..self.control };
+            self.n_iter += proximal(quadratic, self.penalty, self.w, left);
+            let before = found;
+            found = certificate(quadratic, self.penalty, self.w, &mut self.scratch);
+            rule = found.rule(self.control.tol, null);
+            self.futile = if found.gap < 0.5 * before.gap { 0 } else { self.futile + 1 };
+            stationary = self.futile >= FUTILE && found.gap <= 1e-11 * null;
+        }
         self.primal = found.primal;
-        let rule = found.rule(self.control.tol, null);
         let room = self.n_iter < self.control.max_iter;
         if let (Some(rule), true) = (rule, self.control.polish && room) {
             let reached = newton(quadratic, self.penalty, self.w, 6);
@@ -127,6 +153,24 @@ widest! {
     fn run_data(state: &mut DataState<'_>, run: &mut Descent<'_>) {
         descend::<FMA, _>(state, run);
     }
+}
+
+widest! {
+    fn run_joint(state: &mut JointState<'_>, run: &mut Descent<'_>) {
+        descend::<FMA, _>(state, run);
+    }
+}
+
+/// Minimize jointly over types from the start in `w`, which becomes the solution.
+pub(crate) fn descend_joint(
+    state: &mut JointState<'_>,
+    penalty: &Penalty,
+    w: &mut [f64],
+    control: Control,
+) -> Outcome {
+    let mut run = Descent::new(penalty, w, control);
+    run_joint(state, &mut run);
+    run.finish()
 }
 
 /// Minimize in Gram space from the start in `w`, which becomes the solution.
@@ -205,6 +249,14 @@ fn settle<const FMA: bool, Q: Quadratic>(quadratic: &mut Q, run: &mut Descent<'_
         let mut first = 0;
         for block in &run.penalty.blocks {
             let last = first + support[first..].partition_point(|&j| j < block.end);
+            if last == first {
+                continue;
+            }
+            if let Some(change) = quadratic.minimize_block::<FMA>(block, run.penalty.l1, run.w) {
+                moved = moved.max(change);
+                first = last;
+                continue;
+            }
             let change = coordinates::<FMA, Q>(
                 quadratic,
                 block,
@@ -243,6 +295,9 @@ fn visit_block<const FMA: bool, Q: Quadratic>(
     w: &mut [f64],
     z: &mut [f64],
 ) -> f64 {
+    if let Some(moved) = quadratic.minimize_block::<FMA>(block, l1, w) {
+        return moved;
+    }
     let mut moved = 0.0f64;
     if block.weight > 0.0 {
         let range = block.start..block.end;

@@ -273,6 +273,15 @@ impl ClusterTable {
         self.n_cells
     }
 
+    /// What `column` multiplies expression by, when it does.
+    pub(crate) fn signal(&self, column: Column) -> Option<&[f64]> {
+        match column {
+            Column::Gene(_) => None,
+            Column::LigandReceptor(ligand, _) => Some(self.received.column(ligand, self.n_cells)),
+            Column::LigandRegulator(ligand, _) => Some(self.received_tfl.column(ligand, self.n_cells)),
+        }
+    }
+
     /// Values of `column` in the cells `start..start + out.len()` of the cluster.
     pub fn fill(&self, column: Column, start: usize, out: &mut [f64]) {
         let n = self.n_cells;

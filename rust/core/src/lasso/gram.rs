@@ -47,9 +47,25 @@ impl Gram {
         &self.padded_row(j)[..self.len()]
     }
 
+    /// Row `j` of `G`, padded with zeros to whole registers.
     #[inline(always)]
-    fn padded_row(&self, j: usize) -> &[f64] {
+    pub(crate) fn padded_row(&self, j: usize) -> &[f64] {
         &self.xx[j * self.stride..(j + 1) * self.stride]
+    }
+
+    /// Length of a padded row.
+    pub(crate) fn stride(&self) -> usize {
+        self.stride
+    }
+
+    /// Diagonal of `G`.
+    pub(crate) fn diagonal(&self) -> &[f64] {
+        &self.diagonal
+    }
+
+    /// `out = G w`, padded.
+    pub(crate) fn times(&self, w: &[f64], out: &mut [f64]) {
+        rows_combined(&self.xx, w, out);
     }
 }
 

@@ -1,9 +1,9 @@
 //! Newton direction where the columns on the support far outnumber the cells.
 //!
-//! The Hessian is `F^T F + C - U K U^T` with F (cells x support), C the bends `weight_g / ||w_g||` on the diagonal,
-//! and one column of U per group, `u = w_g / ||w_g||`, with K its bend. By the Woodbury identity the solution needs
-//! a system of the size cells + groups; eliminating the groups, whose corner `-1/c + u^T u / c` is 0, leaves a
-//! positive definite one of the size of the cells.
+//! The Hessian is `F^T F + C - U K U^T` with F (cells x support), C the bends `weight_g / ||w_g||` and the ridge on the
+//! diagonal, and one column of U per group with a bend, `u = w_g / ||w_g||`, with K its bend. By the Woodbury
+//! identity the solution needs a system of the size cells + groups; eliminating the groups, whose corner
+//! `1/k - u^T C^-1 u` is not negative, leaves positive definite ones of the size of the cells and of the groups.
 
 use super::cholesky;
 use super::quadratic::dot;
@@ -22,14 +22,23 @@ pub struct Bend {
 /// Solve the Newton system for `slope`; `None` when it is singular to working precision.
 ///
 /// * `rows`: the column of each support position, scaled so that its Gram is the curvature; `cells` values each.
+/// * `ridge`: added to the diagonal of the Hessian.
 /// * `unit`: `w_g / ||w_g||` on the support.
 #[must_use]
-pub fn solve(rows: &[f64], cells: usize, bends: &[Bend], unit: &[f64], slope: &[f64]) -> Option<Vec<f64>> {
-    let n = slope.len();
-    let mut inverse = vec![0.0; n];
+pub fn solve(
+    rows: &[f64],
+    cells: usize,
+    bends: &[Bend],
+    ridge: &[f64],
+    unit: &[f64],
+    slope: &[f64],
+) -> Option<Vec<f64>> {
+    let mut inverse: Vec<f64> = ridge.to_vec();
     for b in bends {
-        inverse[b.first..b.last].fill(1.0 / b.bend);
+        inverse[b.first..b.last].iter_mut().for_each(|c| *c += b.bend);
     }
+    inverse.iter_mut().for_each(|c| *c = 1.0 / *c);
+    let bends: Vec<&Bend> = bends.iter().filter(|b| b.bend > 0.0).collect();
     if inverse.iter().any(|&c| !(c > 0.0 && c.is_finite())) {
         return None;
     }
@@ -45,7 +54,7 @@ pub fn solve(rows: &[f64], cells: usize, bends: &[Bend], unit: &[f64], slope: &[
             }
         }
     }
-    for (side, b) in sides.iter_mut().zip(bends) {
+    for (side, b) in sides.iter_mut().zip(&bends) {
         for j in b.first..b.last {
             for (s, &a) in side.iter_mut().zip(&rows[j * cells..(j + 1) * cells]) {
                 *s += a * inverse[j] * unit[j];
@@ -68,10 +77,13 @@ pub fn solve(rows: &[f64], cells: usize, bends: &[Bend], unit: &[f64], slope: &[
     let groups = bends.len();
     let mut corner = vec![0.0; groups * groups];
     let mut along = vec![0.0; groups];
-    for (g, (side, bend)) in sides.iter().zip(bends).enumerate() {
+    for (g, (side, bend)) in sides.iter().zip(&bends).enumerate() {
         for (h, other) in solved.iter().enumerate() {
             corner[g * groups + h] = dot::<false>(side, other);
         }
+        let within = bend.first..bend.last;
+        let left: f64 = within.map(|j| ridge[j] * inverse[j] * unit[j] * unit[j]).sum();
+        corner[g * groups + g] += left / bend.bend;
         let own: f64 = (bend.first..bend.last).map(|j| unit[j] * inverse[j] * slope[j]).sum();
         along[g] = dot::<false>(side, &base) - own;
     }
@@ -131,7 +143,7 @@ mod tests {
         }
         let mut expected = slope.clone();
         assert!(cholesky::solve(&hessian, &mut expected));
-        let direction = solve(&rows, cells, &bends, &unit, &slope).unwrap();
+        let direction = solve(&rows, cells, &bends, &vec![0.0; n], &unit, &slope).unwrap();
         for (d, e) in direction.iter().zip(&expected) {
             assert!((d - e).abs() < 1e-9 * (1.0 + e.abs()), "{d} {e}");
         }

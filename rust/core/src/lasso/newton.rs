@@ -56,17 +56,19 @@ pub fn newton<Q: Quadratic>(quadratic: &mut Q, penalty: &Penalty, w: &mut [f64],
 /// Second-order model of the objective on the support.
 ///
 /// The norm of a group adds `bend (I - u u^T)` to the Hessian, `u` being `unit` on the group.
-struct Local {
-    slope: Vec<f64>,
+pub(crate) struct Local {
+    pub(crate) slope: Vec<f64>,
     diagonal: Vec<f64>,
     bend: Vec<f64>,
+    /// Further entries of the diagonal.
+    ridge: Vec<f64>,
     unit: Vec<f64>,
     /// For each position one past the last one of the same group.
     end: Vec<usize>,
 }
 
 impl Local {
-    fn new<Q: Quadratic>(
+    pub(crate) fn new<Q: Quadratic>(
         quadratic: &Q,
         penalty: &Penalty,
         w: &[f64],
@@ -77,6 +79,7 @@ impl Local {
             slope: support.iter().map(|&j| descent[j] - penalty.l1 * w[j].signum()).collect(),
             diagonal: support.iter().map(|&j| quadratic.diagonal()[j]).collect(),
             bend: vec![0.0; support.len()],
+            ridge: vec![0.0; support.len()],
             unit: vec![0.0; support.len()],
             end: vec![0; support.len()],
         };
@@ -96,13 +99,20 @@ impl Local {
         local
     }
 
+    /// Add to the diagonal of the Hessian.
+    pub(crate) fn add_ridge(&mut self, ridge: impl Iterator<Item = f64>) {
+        self.ridge = ridge.collect();
+        self.diagonal.iter_mut().zip(&self.ridge).for_each(|(d, r)| *d += r);
+    }
+
     /// Newton direction; a singular Hessian is damped. `None` when it is too large.
-    fn direction<Q: Quadratic>(&self, quadratic: &Q, support: &[usize]) -> Option<Vec<f64>> {
+    pub(crate) fn direction<Q: Quadratic>(&self, quadratic: &Q, support: &[usize]) -> Option<Vec<f64>> {
         let mut largest = LARGEST_SUPPORT;
         if let Some((columns, cells)) = quadratic.short_columns(support) {
-            if let Some(direction) = low_rank::solve(&columns, cells, &self.bends(), &self.unit, &self.slope)
-            {
-                return Some(direction);
+            let (bends, ridge) = (self.bends(), &self.ridge);
+            let solved = low_rank::solve(&columns, cells, &bends, ridge, &self.unit, &self.slope);
+            if solved.is_some() {
+                return solved;
             }
             largest = LARGEST_SINGULAR;
         }
@@ -116,7 +126,7 @@ impl Local {
                 for (value, u) in row.iter_mut().zip(&self.unit[i..self.end[i]]) {
                     *value -= turn * u;
                 }
-                row[0] += self.bend[i];
+                row[0] += self.bend[i] + self.ridge[i];
             });
             let mut direction = self.slope.clone();
             if system.solve(&mut direction) && direction.iter().all(|d| d.is_finite()) {

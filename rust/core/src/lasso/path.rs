@@ -50,8 +50,8 @@ pub(crate) fn held_out(
                 prepared.model(&w, extra)
             }
         };
-        total.error += source.squared_error(fold, &model);
-        total.around_mean += source.squared_error(fold, &constant);
+        total.error += source.squared_error(Some(fold), &model);
+        total.around_mean += source.squared_error(Some(fold), &constant);
         total.cells += here;
     }
     Ok(total)
@@ -81,7 +81,7 @@ pub(crate) fn path_errors(
         match source.prepare(Some(fold), estimator)? {
             None => {
                 let mean = source.training_mean_y(Some(fold));
-                let error = source.squared_error(fold, &Model::constant(source.groups.len(), mean));
+                let error = source.squared_error(Some(fold), &Model::constant(source.groups.len(), mean));
                 errors.iter_mut().for_each(|sum| *sum += error);
             }
             Some(prepared) => {
@@ -89,7 +89,7 @@ pub(crate) fn path_errors(
                 for &k in &descending {
                     let penalty = prepared.penalty().scaled(kappas[k]);
                     let (_, extra) = prepared.solve(&penalty, &mut w, estimator.checked, source.mean_y);
-                    errors[k] += source.squared_error(fold, &prepared.model(&w, extra));
+                    errors[k] += source.squared_error(Some(fold), &prepared.model(&w, extra));
                 }
             }
         }

@@ -1,5 +1,6 @@
 //! The smooth part of the problem, behind one interface for the Gram form and the data form.
 
+use super::groups::Block;
 use crate::simd::fma;
 use crate::widest;
 
@@ -52,6 +53,12 @@ pub trait Quadratic: Sync {
     /// Columns on `support`, one after the other and scaled so that their Gram is `G`, with their length: only
     /// where they are shorter than the support, so that `G` is singular there and working with them is cheaper.
     fn short_columns(&self, _support: &[usize]) -> Option<(Vec<f64>, usize)> {
+        None
+    }
+
+    /// Move the coefficients of a group to the exact minimum over them, for a `G` that is diagonal inside
+    /// groups. Returns the largest `G_jj d^2`; `None` when `G` is of another kind.
+    fn minimize_block<const FMA: bool>(&mut self, _block: &Block, _l1: f64, _w: &mut [f64]) -> Option<f64> {
         None
     }
 

@@ -16,7 +16,7 @@ use crate::error::Result;
 use std::ops::Range;
 
 /// A fold whose variance is below this share of the variance of all cells varies by rounding only.
-const ROUNDING: f64 = 1e-12;
+pub(crate) const ROUNDING: f64 = 1e-12;
 
 /// How the problems of a batch are fitted.
 #[derive(Debug, Clone, Copy)]
@@ -139,6 +139,16 @@ impl<'a> Source<'a> {
         }
     }
 
+    /// Columns that vary by more than rounding in the cells of `moments`, a part of `total`.
+    pub(crate) fn live(&self, moments: &Moments, total: &Moments) -> Vec<bool> {
+        let varies = |j: usize| {
+            let (here, all) = (moments.variance(j), total.variance(j));
+            let raw = all + self.means[j] * self.means[j];
+            here > ROUNDING * all && here > CONSTANT * CONSTANT * raw && here > 1e-200
+        };
+        (0..self.groups.len()).map(varies).collect()
+    }
+
     fn layout(&self, live: &[bool], n: usize, estimator: &Estimator) -> Result<Layout> {
         let (group_reg, l1) = estimator.regularization.penalties(self.groups.len(), n);
         let keep = estimator.checked.solver == Solver::Reference;
@@ -152,13 +162,7 @@ impl<'a> Source<'a> {
         if variance_y <= ROUNDING * total.variance_y() {
             return Ok(None);
         }
-        let live: Vec<bool> = (0..self.groups.len())
-            .map(|j| {
-                let (here, all) = (moments.variance(j), total.variance(j));
-                let raw = all + self.means[j] * self.means[j];
-                here > ROUNDING * all && here > CONSTANT * CONSTANT * raw && here > 1e-200
-            })
-            .collect();
+        let live = self.live(moments, total);
         let layout = self.layout(&live, moments.n, estimator)?;
         let standardizes = estimator.regularization.standardizes();
         let factor = |variance: f64| if standardizes { 1.0 / variance.sqrt() } else { 1.0 };
@@ -205,15 +209,19 @@ impl<'a> Source<'a> {
         Ok(Some(Prepared::new(form, layout, Scales { factors, factor_y, offsets, offset_y, p })))
     }
 
-    /// Sum of squared errors of `model` over the cells of a set.
-    pub(crate) fn squared_error(&self, set: usize, model: &Model) -> f64 {
+    /// Sum of squared errors of `model` over the cells of a set, or over all of them.
+    pub(crate) fn squared_error(&self, set: Option<usize>, model: &Model) -> f64 {
         match &self.cells {
-            Cells::Moments { sets, .. } => sets[set].squared_error(model.shift, &model.beta),
+            Cells::Moments { total, sets } => {
+                let moments = set.and_then(|s| sets.get(s)).unwrap_or(total);
+                moments.squared_error(model.shift, &model.beta)
+            }
             Cells::Rows { columns, y, sets } => {
-                let mut left: Vec<f64> = y[sets[set].clone()].iter().map(|y| y - model.shift).collect();
+                let range = set.map_or(0..y.len(), |s| sets[s].clone());
+                let mut left: Vec<f64> = y[range.clone()].iter().map(|y| y - model.shift).collect();
                 for (column, &beta) in columns.chunks_exact(y.len()).zip(&model.beta) {
                     if beta != 0.0 {
-                        let here = &column[sets[set].clone()];
+                        let here = &column[range.clone()];
                         left.iter_mut().zip(here).for_each(|(left, x)| *left -= beta * x);
                     }
                 }

@@ -1,5 +1,6 @@
 //! Rules of a propagation step: which entries are pinned, where values are clipped, and the presets.
 
+use super::Request;
 use super::state::{Lanes, State};
 use crate::error::{Error, Result};
 
@@ -90,29 +91,25 @@ impl Rules {
     }
 }
 
-/// Smallest and largest simulated value of each gene that can change.
-pub(crate) fn ranges(
+/// Smallest and largest simulated value of each gene that can change, from its values in every block and the
+/// value it is set to.
+pub(crate) fn ranges<'a, I: Iterator<Item = &'a [f64]>>(
     rule: Clip,
-    states: &[State],
     genes: &[usize],
-    desired: impl Fn(usize) -> Option<f64>,
+    observed: impl Fn(usize) -> I,
+    request: &Request<'_>,
 ) -> Vec<(f64, f64)> {
-    let observed = |slot: usize| {
-        let values = states.iter().flat_map(|state| &state.base[slot][..state.n_cells]);
-        values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), &x| (low.min(x), high.max(x)))
+    let desired = |gene| request.targets.iter().position(|&t| t == gene).map(|j| request.desired[j]);
+    let range = |(slot, &gene): (usize, &usize)| {
+        let bounds = (f64::INFINITY, f64::NEG_INFINITY);
+        let (low, high) = observed(slot).flatten().fold(bounds, |(low, high), &x| (low.min(x), high.max(x)));
+        match rule {
+            Clip::Observed => (low, high),
+            Clip::ZeroObserved => (0.0, high.max(0.0)),
+            Clip::ZeroDesired => (0.0, high.max(0.0).max(desired(gene).unwrap_or(0.0))),
+        }
     };
-    genes
-        .iter()
-        .enumerate()
-        .map(|(slot, &gene)| {
-            let (low, high) = observed(slot);
-            match rule {
-                Clip::Observed => (low, high),
-                Clip::ZeroObserved => (0.0, high.max(0.0)),
-                Clip::ZeroDesired => (0.0, high.max(0.0).max(desired(gene).unwrap_or(0.0))),
-            }
-        })
-        .collect()
+    genes.iter().enumerate().map(range).collect()
 }
 
 /// Requested change of one gene in one block.

@@ -6,11 +6,10 @@
 //! the lines whose feature is not zero. Targets with betas of their own in every cell take the same features
 //! times one row of betas per cell.
 
-use super::features::{Feature, Reach, fill};
+use super::features::{Feature, Reach, Values, fill};
 use super::layout::{Block, Layout, WIDTH};
 use super::model::{RegulatoryModel, Target, Term};
-use super::signals::Signals;
-use super::state::{Lanes, State};
+use super::state::Lanes;
 use crate::gemm::{DEPTH, LANES, Pick, ROWS, Tile, multiply_picked};
 use rayon::prelude::*;
 
@@ -84,13 +83,11 @@ pub(crate) struct Plan {
     shared: Vec<Vec<Picked>>,
     /// Columns of every target with betas of its own.
     own: Vec<Picked>,
-    scale: f64,
 }
 
 impl Plan {
-    /// Plan of a step in which only the slots of `changed` have a change.
-    pub fn new(model: &RegulatoryModel, reach: &Reach, changed: &[bool], scale: f64) -> Self {
-        let active = reach.active(changed);
+    /// Plan of a step in which only the features at `active` among the model's have a value.
+    pub fn new(model: &RegulatoryModel, reach: &Reach, active: &[usize]) -> Self {
         let mut place = vec![usize::MAX; model.features.len()];
         active.iter().enumerate().for_each(|(k, &feature)| place[feature] = k);
         let chunks = active.len().div_ceil(DEPTH);
@@ -113,7 +110,7 @@ impl Plan {
         let shared = model.panels.par_iter().map(|panels| panels.iter().map(lines).collect()).collect();
         let own = model.own_columns.iter().map(|columns| pick(&mut columns.iter().copied())).collect();
         let features = active.iter().filter_map(|&f| reach.features[f]).collect();
-        Self { features, shared, own, scale }
+        Self { features, shared, own }
     }
 }
 
@@ -135,23 +132,16 @@ pub(crate) struct Product {
 
 impl Product {
     /// Multiply the features of a block with the betas of its cells.
-    pub fn compute(
-        &mut self,
-        model: &RegulatoryModel,
-        block: &Block,
-        plan: &Plan,
-        state: &State,
-        signals: &Signals<'_>,
-    ) {
+    pub fn compute(&mut self, model: &RegulatoryModel, block: &Block, plan: &Plan, values: &impl Values) {
         let (betas, picked) = (&model.panels[block.group], &plan.shared[block.group]);
-        self.panels = state.n_cells.div_ceil(LANES);
+        self.panels = block.cells.len().div_ceil(LANES);
         self.tiles.clear();
         self.tiles.resize(betas.len() * self.panels, [[0.0; LANES]; ROWS]);
         self.own.clear();
         self.own.resize(model.own.len(), [0.0; WIDTH]);
         self.features.resize(WIDTH / LANES * DEPTH, [0.0; LANES]);
         for (chunk, features) in plan.features.chunks(DEPTH).enumerate() {
-            fill(features, state, signals, plan.scale, self.panels, &mut self.features);
+            fill(features, values, self.panels, &mut self.features);
             for (p, (panel, picked)) in betas.iter().zip(picked).enumerate() {
                 for cells in 0..self.panels {
                     let right = &self.features[cells * DEPTH..][..DEPTH];

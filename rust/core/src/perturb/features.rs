@@ -102,12 +102,13 @@ impl Reach {
         Self { moving, levels, lr, tfl, features }
     }
 
-    /// Which features are not zero when only the slots of `changed` are, as positions among the model's.
-    pub fn active(&self, changed: &[bool]) -> Vec<usize> {
+    /// Which features are not zero when only the slots of `own` have a change of their own and only what is
+    /// received of the slots of `received` changes, as positions among the model's.
+    pub fn active(&self, own: &[bool], received: &[bool]) -> Vec<usize> {
         let lives = |feature: &Feature| match *feature {
-            Feature::Change { slot } => changed[slot],
+            Feature::Change { slot } => own[slot],
             Feature::Product { partner, ligand, .. } => {
-                partner.is_some_and(|(_, slot)| changed[slot]) || ligand.is_some_and(|slot| changed[slot])
+                partner.is_some_and(|(_, slot)| own[slot]) || ligand.is_some_and(|slot| received[slot])
             }
         };
         (0..self.features.len()).filter(|&f| self.features[f].as_ref().is_some_and(lives)).collect()
@@ -123,39 +124,42 @@ fn members(term: Term) -> Option<(usize, usize, bool)> {
     }
 }
 
+/// Values of features in one block.
+pub(crate) trait Values {
+    /// Value of a feature in every cell; `space` is there to be used for it.
+    fn of<'a>(&'a self, feature: &Feature, space: &'a mut Lanes) -> &'a Lanes;
+}
+
 /// Values of a chunk of features in a block, one panel of [`LANES`] cells after the other, each [`DEPTH`] lines.
-pub(crate) fn fill(
-    features: &[Feature],
-    state: &State,
-    signals: &Signals<'_>,
-    scale: f64,
-    panels: usize,
-    out: &mut [[f64; LANES]],
-) {
-    let mut product = [0.0; WIDTH];
+pub(crate) fn fill(features: &[Feature], values: &impl Values, panels: usize, out: &mut [[f64; LANES]]) {
+    let mut space = [0.0; WIDTH];
     for (k, feature) in features.iter().enumerate() {
-        let values = match *feature {
-            Feature::Change { slot } => state.change(slot, signals),
-            Feature::Product { level, partner, ligand, receptor } => {
-                let level = &state.levels[level];
-                let partner = partner.map(|(place, slot)| {
-                    let table = if receptor { &state.lr[place] } else { &state.tfl[place] };
-                    (table, state.change(slot, signals))
-                });
-                multiply(
-                    level,
-                    partner,
-                    ligand.map(|slot| state.change(slot, signals)),
-                    receptor,
-                    scale,
-                    &mut product,
-                );
-                &product
-            }
-        };
-        let (chunks, _) = values.as_chunks::<LANES>();
+        let (chunks, _) = values.of(feature, &mut space).as_chunks::<LANES>();
         for (panel, lanes) in chunks.iter().enumerate().take(panels) {
             out[panel * DEPTH + k] = *lanes;
+        }
+    }
+}
+
+/// Terms of a propagation of derivatives: derivative times change.
+pub(crate) struct Differential<'a> {
+    pub state: &'a State,
+    pub signals: &'a Signals<'a>,
+    pub scale: f64,
+}
+
+impl Values for Differential<'_> {
+    fn of<'a>(&'a self, feature: &Feature, space: &'a mut Lanes) -> &'a Lanes {
+        let (state, change) = (self.state, |slot| self.state.change(slot, self.signals));
+        match *feature {
+            Feature::Change { slot } => change(slot),
+            Feature::Product { level, partner, ligand, receptor } => {
+                let partner = partner.map(|(place, slot)| {
+                    (if receptor { &state.lr[place] } else { &state.tfl[place] }, change(slot))
+                });
+                multiply(&state.levels[level], partner, ligand.map(change), receptor, self.scale, space);
+                space
+            }
         }
     }
 }

@@ -11,13 +11,18 @@ mod features;
 mod layout;
 mod model;
 mod plain;
+mod received;
+mod reevaluate;
+mod response;
 mod rows;
+mod senders;
 mod signals;
 mod state;
 mod watched;
 
 pub use bounds::{Clip, LrSource, Pin, Rules};
 pub use model::{RegulatoryModel, Target, TargetInput, Term};
+pub use reevaluate::{Reevaluated, Rounds, reevaluate};
 pub use signals::{Ligands, Receive, Signal};
 pub(crate) use watched::Watched;
 
@@ -26,7 +31,7 @@ use crate::error::{Error, Result};
 use crate::splash::Slope;
 use crate::watch::Watch;
 use contract::{Plan, Product};
-use features::Reach;
+use features::{Differential, Reach};
 use layout::WIDTH;
 use ndarray::{Array2, ArrayView2, Axis, ShapeBuilder};
 use rayon::prelude::*;
@@ -87,8 +92,8 @@ pub fn perturb(
     let mut signals = Signals::new(ligands, model, &reach, request.expression, mask, min, &watched)?;
     let mut states: Vec<State> =
         blocks.par_iter().map(|b| State::new(b, &reach, request, &options, &signals)).collect();
-    let desired = |gene| request.targets.iter().position(|&t| t == gene).map(|j| request.desired[j]);
-    let ranges = bounds::ranges(options.rules.clip, &states, &reach.moving.members, desired);
+    let observed = |slot: usize| states.iter().map(move |state| &state.base[slot][..state.n_cells]);
+    let ranges = bounds::ranges(options.rules.clip, &reach.moving.members, observed, request);
     for _ in 0..options.n_propagation {
         signals.update(&states, &model.layout.places, &watched)?;
         step(model, &reach, &options, &signals, &ranges, &mut states, &watched)?;
@@ -129,7 +134,7 @@ fn step(
         states.par_iter_mut().zip(blocks).map(|(state, block)| state.sense(block, signals)).collect();
     let anywhere: Vec<bool> =
         (0..reach.moving.members.len()).map(|slot| changed.iter().any(|c| c[slot])).collect();
-    let plan = Plan::new(model, reach, &anywhere, options.slope.scale);
+    let plan = Plan::new(model, reach, &reach.active(&anywhere, &anywhere));
     let work = (states.par_iter_mut(), blocks, &changed);
     work.into_par_iter().try_for_each_init(
         || (Product::default(), plain::Scratch::new(model)),
@@ -140,7 +145,8 @@ fn step(
             };
             let slope = &options.slope;
             if changed.contains(&true) && !options.plain {
-                product.compute(model, block, &plan, state, signals);
+                let values = Differential { state, signals, scale: slope.scale };
+                product.compute(model, block, &plan, &values);
                 product.read(model, &mut write);
             }
             if changed.contains(&true) {
@@ -170,14 +176,32 @@ fn result(
     request: &Request<'_>,
     states: &[State],
 ) -> (Array2<f64>, Array2<f64>) {
-    let mut simulated = Array2::zeros(request.expression.raw_dim());
+    let simulated = simulated(model, reach, request, |block, slot, lane| states[block].simulated(slot, lane));
     let mut delta = Array2::zeros(request.expression.raw_dim().f());
+    delta.axis_iter_mut(Axis(1)).into_par_iter().enumerate().for_each(|(gene, mut column)| {
+        let Some(slot) = reach.moving.place(gene) else { return };
+        for (value, &(block, lane)) in column.iter_mut().zip(&model.layout.places) {
+            *value = states[block as usize].delta[slot][lane as usize];
+        }
+    });
+    (simulated, delta)
+}
+
+/// Expression on the full gene axis when gene `slot` of a lane of a block has the value
+/// `value(block, slot, lane)`; perturbed entries have the value requested.
+fn simulated(
+    model: &RegulatoryModel,
+    reach: &Reach,
+    request: &Request<'_>,
+    value: impl Fn(usize, usize, usize) -> f64 + Sync,
+) -> Array2<f64> {
+    let mut simulated = Array2::zeros(request.expression.raw_dim());
     let places = &model.layout.places;
     let rows = (simulated.axis_iter_mut(Axis(0)), request.expression.axis_iter(Axis(0)), places);
     rows.into_par_iter().enumerate().for_each(|(cell, (mut simulated, observed, &(block, lane)))| {
         simulated.assign(&observed);
         for (slot, &gene) in reach.moving.members.iter().enumerate() {
-            simulated[gene] = states[block as usize].simulated(slot, lane as usize);
+            simulated[gene] = value(block as usize, slot, lane as usize);
         }
         for (j, &gene) in request.targets.iter().enumerate() {
             if request.cells[[cell, j]] {
@@ -185,11 +209,5 @@ fn result(
             }
         }
     });
-    delta.axis_iter_mut(Axis(1)).into_par_iter().enumerate().for_each(|(gene, mut column)| {
-        let Some(slot) = reach.moving.place(gene) else { return };
-        for (value, &(block, lane)) in column.iter_mut().zip(places) {
-            *value = states[block as usize].delta[slot][lane as usize];
-        }
-    });
-    (simulated, delta)
+    simulated
 }

@@ -2,14 +2,13 @@
 
 use super::features::Reach;
 use super::model::RegulatoryModel;
+use super::senders::{Senders, opened, sent};
 use super::state::State;
 use crate::check;
 use crate::error::{Error, Result};
 use crate::ligand::ReceivedPlan;
-use crate::splash::filtered;
 use crate::watch::Watch;
 use ndarray::{Array2, ArrayView2, Axis};
-use rayon::prelude::*;
 
 /// Linear map from senders to what every cell receives (cells x ligands).
 pub trait Receive: Sync {
@@ -70,7 +69,7 @@ impl Ligands<'_> {
     }
 
     /// Write what is received of `ligands`, the columns of `senders`, to their columns of `out`.
-    fn receive(
+    pub(crate) fn receive(
         &self,
         ligands: &[usize],
         senders: &Array2<f64>,
@@ -101,14 +100,10 @@ pub(crate) struct Signals<'a> {
     tfl: Array2<f64>,
     /// Change of the received amount since the baseline.
     pub change: Array2<f64>,
-    /// Ligands whose gene can change, with the slot of the gene.
-    pub moving: Vec<(usize, usize)>,
-    /// Position in `moving` of every gene that can change.
+    /// Ligands whose gene can change, and what they send.
+    pub senders: Senders,
+    /// Position among the senders of every gene that can change.
     pub sensed_at: Vec<Option<usize>>,
-    first: Array2<f64>,
-    last: Array2<f64>,
-    open: Option<Array2<f64>>,
-    min_expression: f64,
 }
 
 impl<'a> Signals<'a> {
@@ -133,35 +128,21 @@ impl<'a> Signals<'a> {
                 both || reach.lr.place(l).is_some() || reach.tfl.place(l).is_some()
             })
             .collect();
-        let senders = |list: &[usize]| {
-            let gene = |k: usize| model.ligand_genes[list[k]];
-            let level = |(i, k)| filtered(expression[[i, gene(k)]], min_expression);
-            Array2::from_shape_fn((expression.nrows(), list.len()), level)
-        };
+        let senders = sent(model, &needed, expression, min_expression);
         let shape = (expression.nrows(), model.n_ligands());
         let mut tfl = Array2::zeros(shape);
-        ligands.receive(&needed, &senders(&needed), &mut tfl, watch)?;
-        let opened = |list: &[usize]| {
-            let gene = |k: usize| model.ligand_genes[list[k]];
-            mask.map(|m| {
-                Array2::from_shape_fn((shape.0, list.len()), |(i, k)| f64::from(u8::from(m[[i, gene(k)]])))
-            })
-        };
-        let lr = match opened(&needed) {
+        ligands.receive(&needed, &senders, &mut tfl, watch)?;
+        let lr = match mask {
             None => None,
-            Some(open) => {
+            Some(mask) => {
                 let mut lr = Array2::zeros(shape);
-                ligands.receive(&needed, &(senders(&needed) * open), &mut lr, watch)?;
+                ligands.receive(&needed, &(senders * opened(model, &needed, mask)), &mut lr, watch)?;
                 Some(lr)
             }
         };
-        let movers: Vec<usize> = moving.iter().map(|m| m.0).collect();
-        let first = senders(&movers);
-        let (last, open) = (first.clone(), opened(&movers));
-        let mut sensed_at = vec![None; reach.moving.members.len()];
-        moving.iter().enumerate().for_each(|(place, &(_, slot))| sensed_at[slot] = Some(place));
-        let change = Array2::zeros(shape);
-        Ok(Self { ligands, lr, tfl, change, moving, sensed_at, first, last, open, min_expression })
+        let senders = Senders::new(model, moving, expression, mask, min_expression);
+        let sensed_at = senders.by_slot(reach.moving.members.len());
+        Ok(Self { ligands, lr, tfl, change: Array2::zeros(shape), senders, sensed_at })
     }
 
     /// Received amount at baseline: of the table in which the ligand acts, the larger where it acts in both.
@@ -194,26 +175,19 @@ impl<'a> Signals<'a> {
     /// The received amount is linear in the senders, so its change is received from the change of the
     /// senders since the baseline: no rounding builds up over the steps.
     pub fn update(&mut self, states: &[State], places: &[(u32, u32)], watch: &dyn Watch) -> Result<()> {
-        let mut now = Array2::zeros(self.first.raw_dim());
-        now.axis_iter_mut(Axis(0)).into_par_iter().zip(places).for_each(|(mut row, &(block, lane))| {
-            for (value, &(_, slot)) in row.iter_mut().zip(&self.moving) {
-                *value = filtered(states[block as usize].simulated(slot, lane as usize), self.min_expression);
-            }
-        });
-        let changed: Vec<usize> =
-            (0..self.moving.len()).filter(|&k| now.column(k) != self.last.column(k)).collect();
+        let changed = self.senders.follow(places, |block, slot, lane| states[block].simulated(slot, lane));
         if changed.is_empty() {
             return Ok(());
         }
-        let moved = (&now - &self.first).select(Axis(1), &changed);
-        let ligands: Vec<usize> = changed.iter().map(|&k| self.moving[k].0).collect();
+        let ligands = self.senders.ligands(&changed);
+        let (moved, kept) = self.senders.moved(&changed);
         let mut tfl = Array2::zeros(self.change.raw_dim());
         self.ligands.receive(&ligands, &moved, &mut tfl, watch)?;
-        let lr = match &self.open {
+        let lr = match kept {
             None => None,
-            Some(open) => {
+            Some(kept) => {
                 let mut lr = Array2::zeros(self.change.raw_dim());
-                self.ligands.receive(&ligands, &(moved * open.select(Axis(1), &changed)), &mut lr, watch)?;
+                self.ligands.receive(&ligands, &kept, &mut lr, watch)?;
                 Some(lr)
             }
         };
@@ -222,7 +196,6 @@ impl<'a> Signals<'a> {
                 self.change[[cell, ligand]] = self.combined(cell, ligand, lr.as_ref(), &tfl);
             }
         }
-        self.last = now;
         Ok(())
     }
 

@@ -76,7 +76,7 @@ impl State {
         };
         let lr = reach.lr.members.iter().map(|&ligand| gather(&|cell| source(cell, ligand))).collect();
         let tfl = reach.tfl.members.iter().map(|&l| gather(&|cell| signals.tfl_table(cell, l))).collect();
-        let sensed = vec![[0.0; WIDTH]; signals.moving.len()];
+        let sensed = vec![[0.0; WIDTH]; signals.senders.moving.len()];
         Self { n_cells: block.cells.len(), base, delta, sensed, levels, lr, tfl, pinned, open }
     }
 
@@ -87,7 +87,7 @@ impl State {
 
     /// Take over the received changes; tells which genes have a change in the block as the model sees it.
     pub fn sense(&mut self, block: &Block, signals: &Signals<'_>) -> Vec<bool> {
-        for (lanes, &(ligand, _)) in self.sensed.iter_mut().zip(&signals.moving) {
+        for (lanes, &(ligand, _)) in self.sensed.iter_mut().zip(&signals.senders.moving) {
             for (lane, &cell) in lanes.iter_mut().zip(&block.cells) {
                 *lane = signals.change[[cell as usize, ligand]];
             }
@@ -125,7 +125,7 @@ impl State {
 }
 
 /// Lanes of some columns of a table, cell by cell in small groups so that both sides are read in order.
-fn transposed(table: ArrayView2<f64>, cells: &[u32], columns: &[usize]) -> Vec<Lanes> {
+pub(crate) fn transposed(table: ArrayView2<f64>, cells: &[u32], columns: &[usize]) -> Vec<Lanes> {
     const GROUP: usize = 8;
     let mut out = vec![[0.0; WIDTH]; columns.len()];
     for (group, cells) in cells.chunks(GROUP).enumerate() {
