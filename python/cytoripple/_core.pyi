@@ -13,8 +13,12 @@ __all__ = [
     "RegulatoryModel",
     "__version__",
     "check_design",
+    "effect_distances",
+    "energy_distances",
     "fit_batch",
+    "group_sums",
     "nearest_neighbors",
+    "rank_sums",
     "sparse_group_lasso",
     "validation_errors",
 ]
@@ -163,3 +167,48 @@ class RegulatoryModel:
         threads: int,
         progress: Callable[[int, int], object] | None,
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]: ...
+
+# --- screens: an expression matrix is (values,) or (by_columns, width, starts, indices, data)
+
+def rank_sums(
+    expression: tuple[Any, ...],
+    codes: NDArray[np.int64],
+    n_groups: int,
+    *,
+    rest: bool,
+    tie_correct: bool,
+    continuity: bool,
+    threads: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Statistic and p-value of the Mann-Whitney test, groups x genes."""
+
+def group_sums(
+    expression: tuple[Any, ...],
+    codes: NDArray[np.int64],
+    n_groups: int,
+    *,
+    transform: str,
+    threads: int = 0,
+) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.uint64]]:
+    """Sums and whether values vary (groups x genes), and cells per group."""
+
+def energy_distances(
+    expression: tuple[Any, ...],
+    codes: NDArray[np.int64],
+    n_groups: int,
+    *,
+    threads: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> NDArray[np.float64]:
+    """Energy distance of every group but the first to the first."""
+
+def effect_distances(
+    predicted: NDArray[np.float64],
+    measured: NDArray[np.float64],
+    skip: NDArray[np.int64],
+    *,
+    metric: str,
+    threads: int = 0,
+) -> NDArray[np.float64]:
+    """Distance of every predicted effect (rows) to every measured effect (columns)."""

@@ -11,17 +11,21 @@ from cytoripple.kernels.ligands import ReceivedPlan, Verification, received_liga
 from cytoripple.kernels.neighbors import nearest_neighbors
 from cytoripple.kernels.perturb import PropagationRules, RegulatoryModel, TargetModel
 from cytoripple.kernels.training import BatchFit, SpatialDesign
+from cytoripple.kernels.wilcoxon import RankSums, benjamini_hochberg, wilcoxon
 
 __all__ = [
     "BatchFit",
     "PropagationRules",
+    "RankSums",
     "ReceivedPlan",
     "RegulatoryModel",
     "SparseGroupLasso",
     "SpatialDesign",
     "TargetModel",
     "Verification",
+    "benjamini_hochberg",
     "nearest_neighbors",
     "received_ligands",
     "sparse_group_lasso",
+    "wilcoxon",
 ]

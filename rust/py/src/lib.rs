@@ -3,10 +3,12 @@
 use pyo3::prelude::*;
 
 mod convert;
+mod expression;
 mod lasso;
 mod ligand;
 mod neighbors;
 mod perturb;
+mod wilcoxon;
 
 #[pymodule]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -17,5 +19,6 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     ligand::register(module)?;
     neighbors::register(module)?;
     perturb::register(module)?;
+    wilcoxon::register(module)?;
     Ok(())
 }
