@@ -8,8 +8,8 @@ Use it in the scverse manner::
     run = ct.tl.train_grn(adata, network=network, run_dir="run", cluster_key="cell_type", layer="norm")
     ct.tl.perturb(adata, run, {"Tf0": 0.0})
 
-Only numpy is imported here; the modules ``io``, ``pp``, ``tl``, ``pl``, ``datasets`` and ``kernels`` are
-loaded at their first use.
+Only numpy is imported here; the modules ``io``, ``pp``, ``tl``, ``pl``, ``datasets``, ``vc`` and ``kernels``
+are loaded at their first use.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from cytoripple._core import __version__
 from cytoripple._errors import CytorippleError
 
 if TYPE_CHECKING:
-    from cytoripple import datasets, io, kernels, pl, pp, tl
+    from cytoripple import datasets, io, kernels, pl, pp, tl, vc
 
-__all__ = ["CytorippleError", "__version__", "datasets", "io", "kernels", "pl", "pp", "tl"]
+__all__ = ["CytorippleError", "__version__", "datasets", "io", "kernels", "pl", "pp", "tl", "vc"]
 
-_MODULES = frozenset({"datasets", "io", "kernels", "pl", "pp", "tl"})
+_MODULES = frozenset({"datasets", "io", "kernels", "pl", "pp", "tl", "vc"})
 
 
 def __getattr__(name: str) -> object:

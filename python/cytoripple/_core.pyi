@@ -180,8 +180,8 @@ def rank_sums(
     continuity: bool,
     threads: int = 0,
     progress: Callable[[int, int], None] | None = None,
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Statistic and p-value of the Mann-Whitney test, groups x genes."""
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Statistic, standardized score and p-value of the Mann-Whitney test, groups x genes."""
 
 def group_sums(
     expression: tuple[Any, ...],
@@ -191,7 +191,7 @@ def group_sums(
     transform: str,
     threads: int = 0,
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.uint64]]:
-    """Sums and whether values vary (groups x genes), and cells per group."""
+    """Sum values and tell whether they vary (groups x genes); cells per group."""
 
 def energy_distances(
     expression: tuple[Any, ...],

@@ -103,14 +103,15 @@ def wilcoxon(
     codes, labels = encode_groups(groups, n_cells=shape[0], reference=None if mode == "all" else reference)
     if len(labels) < 2:
         raise InputError(f"groups holds {len(labels)} label: expected the reference and at least one other")
-    settings = {"tie_correct": tie_correct, "continuity": continuity, "threads": threads}
+    settings: dict[str, Any] = {"tie_correct": tie_correct, "continuity": continuity, "threads": threads}
     tick = None if progress is None else lambda done, total: progress.update(done, total, "rank tests")
 
     def test(matrix: Any) -> RankSums:
         parts = expression_parts("X", matrix)
-        return RankSums(
-            *_core.rank_sums(parts, codes, len(labels), rest=mode == "all", progress=tick, **settings)
+        statistic, _, p_value = _core.rank_sums(
+            parts, codes, len(labels), rest=mode == "all", progress=tick, **settings
         )
+        return RankSums(statistic, p_value)
 
     if targets is None:
         return test(X)

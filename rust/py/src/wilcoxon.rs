@@ -8,10 +8,10 @@ use cytoripple_core::wilcoxon::{self, Approximation, Comparison};
 use numpy::{IntoPyArray, PyArray1, PyArray2, PyReadonlyArray1, PyReadonlyArray2};
 use pyo3::prelude::*;
 
-type Tested<'py> = (Bound<'py, PyArray2<f64>>, Bound<'py, PyArray2<f64>>);
+type Tested<'py> = (Bound<'py, PyArray2<f64>>, Bound<'py, PyArray2<f64>>, Bound<'py, PyArray2<f64>>);
 type Summed<'py> = (Bound<'py, PyArray2<f64>>, Bound<'py, PyArray2<bool>>, Bound<'py, PyArray1<u64>>);
 
-/// Statistic and p-value of every group and gene.
+/// Statistic, score and p-value of every group and gene.
 #[pyfunction]
 #[pyo3(signature = (expression, codes, n_groups, *, rest, tie_correct, continuity, threads=0, progress=None))]
 fn rank_sums<'py>(
@@ -31,7 +31,8 @@ fn rank_sums<'py>(
     let found = on_matrix!(&expression, matrix => convert::run(py, threads, progress, |watch| {
         wilcoxon::rank_sums(matrix, codes, n_groups, comparison, approximation, watch)
     }))?;
-    Ok((found.statistic.into_pyarray(py), found.p_value.into_pyarray(py)))
+    let (statistic, score) = (found.statistic.into_pyarray(py), found.score.into_pyarray(py));
+    Ok((statistic, score, found.p_value.into_pyarray(py)))
 }
 
 /// Sums, whether values vary, and sizes of the groups.

@@ -34,6 +34,8 @@ use sweep::Tally;
 
 /// Genes per task.
 const GENES: usize = 8;
+/// Numbers per test.
+const OUTCOMES: usize = 3;
 
 /// How the normal approximation is made.
 #[derive(Debug, Clone, Copy)]
@@ -44,11 +46,13 @@ pub struct Approximation {
     pub continuity: bool,
 }
 
-/// Statistic and p-value, groups x genes.
+/// Outcome of the tests, groups x genes.
 #[derive(Debug, Clone)]
 pub struct RankSums {
     /// U1: pairs in which the cell of the group is larger, ties counting one half.
     pub statistic: Array2<f64>,
+    /// (U1 - n1 n2 / 2) / s, without the continuity correction; 0 when s² <= 0.
+    pub score: Array2<f64>,
     /// Two-sided p-value.
     pub p_value: Array2<f64>,
 }
@@ -78,8 +82,8 @@ pub fn rank_sums<V: Ranked, I: Position>(
     }
     let test = Test { groups, comparison, approximation };
     let n_genes = matrix.n_columns();
-    // Genes x (statistic, p-value) per group: a task owns whole rows.
-    let mut out = Array2::zeros((n_genes, 2 * test.n_rows()));
+    // Genes x (statistic, score, p-value) per group: a task owns whole rows.
+    let mut out = Array2::zeros((n_genes, OUTCOMES * test.n_rows()));
     let meter = Meter { done: AtomicUsize::new(0), total: n_genes, stop: AtomicBool::new(false), watch };
     if matrix.by_columns() {
         test.block(&Genes::Columns(*matrix), out.view_mut(), &meter);
@@ -99,10 +103,10 @@ pub fn rank_sums<V: Ranked, I: Position>(
     }
     let pick = |which: usize| {
         let mut picked = Array2::zeros((test.n_rows(), n_genes));
-        picked.assign(&out.slice(s![.., which..;2]).t());
+        picked.assign(&out.slice(s![.., which..;OUTCOMES]).t());
         picked
     };
-    Ok(RankSums { statistic: pick(0), p_value: pick(1) })
+    Ok(RankSums { statistic: pick(0), score: pick(1), p_value: pick(2) })
 }
 
 struct Meter<'a> {
@@ -184,10 +188,8 @@ impl Test {
                         Comparison::Reference => tally.sweep::<_, false>(items, &self.groups.sizes),
                         Comparison::Rest => tally.sweep::<_, true>(items, &self.groups.sizes),
                     }
-                    for row in 0..self.n_rows() {
-                        let (u, p) = self.judge(tally, row + self.skipped());
-                        line[2 * row] = u;
-                        line[2 * row + 1] = p;
+                    for (row, outcome) in line.as_slice_mut().into_iter().flat_map(by_test).enumerate() {
+                        *outcome = self.judge(tally, row + self.skipped());
                     }
                 }
                 meter.advance(lines.nrows());
@@ -195,8 +197,8 @@ impl Test {
         );
     }
 
-    /// Statistic and p-value of a group.
-    fn judge(&self, tally: &Tally, group: usize) -> (f64, f64) {
+    /// Statistic, score and p-value of a group.
+    fn judge(&self, tally: &Tally, group: usize) -> [f64; OUTCOMES] {
         let n1 = self.groups.sizes[group];
         let n2 = match self.comparison {
             Comparison::Reference => self.groups.sizes[0],
@@ -208,10 +210,14 @@ impl Test {
         let (n, pairs) = (n1 + n2, n1 * n2);
         let variance = pairs / 12.0 * ((n + 1.0) - ties / (n * (n - 1.0)));
         if variance.is_nan() || variance <= 0.0 {
-            return (u1, 1.0);
+            return [u1, 0.0, 1.0];
         }
+        let (deviation, s) = (u1 - pairs / 2.0, variance.sqrt());
         let half = if self.approximation.continuity { 0.5 } else { 0.0 };
-        let z = (u1.max(pairs - u1) - pairs / 2.0 - half) / variance.sqrt();
-        (u1, two_sided(z))
+        [u1, deviation / s, two_sided((u1.max(pairs - u1) - pairs / 2.0 - half) / s)]
     }
+}
+
+fn by_test(line: &mut [f64]) -> impl Iterator<Item = &mut [f64; OUTCOMES]> {
+    line.as_chunks_mut().0.iter_mut()
 }
