@@ -22,9 +22,11 @@ COMMANDS = [
     ["run"],
     ["run", "show"],
     ["run", "summary"],
+    ["vc"],
+    ["vc", "evaluate"],
     ["doctor"],
 ]
-LEAVES = [words for words in COMMANDS if words and words not in (["data"], ["run"])]
+LEAVES = [words for words in COMMANDS if words and words not in (["data"], ["run"], ["vc"])]
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
@@ -42,7 +44,7 @@ def test_every_command_offers_json_progress_and_debug(words: list[str]) -> None:
 
 
 def test_the_first_sentence_of_each_command_fits_into_the_list() -> None:
-    for words in ([], ["data"], ["run"]):
+    for words in ([], ["data"], ["run"], ["vc"]):
         assert "..." not in ask(*words, "--help").out.partition("Commands:")[2]
 
 

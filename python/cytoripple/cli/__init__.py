@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cytoripple.cli import data, demo, doctor, perturb, run, train
+from cytoripple.cli import data, demo, doctor, perturb, run, train, vc
 
 app = typer.Typer(
     name="cytoripple",
@@ -21,6 +21,7 @@ app.command(epilog=train.EXAMPLE)(train.train)
 app.command(epilog=perturb.EXAMPLE)(perturb.perturb)
 app.add_typer(data.app, name="data")
 app.add_typer(run.app, name="run")
+app.add_typer(vc.app, name="vc")
 app.command(epilog=doctor.EXAMPLE)(doctor.doctor)
 
 

@@ -178,10 +178,11 @@ def _means(
 
 
 def _expressed(linear: GroupSums, order: list[int], *, rest: bool, threshold: float) -> NDArray[np.bool_]:
-    """Tests whose gene is above the threshold, in counts per million, on at least one side."""
+    """Mark tests whose gene is above the threshold, in counts per million, on at least one side."""
     target, reference, _, _ = _means(linear, order, rest=rest)
     per_million = [1e6 * mean / mean.sum(axis=1, keepdims=True) for mean in (target, reference)]
-    return np.maximum(*per_million) > threshold
+    above: NDArray[np.bool_] = np.maximum(*per_million) > threshold
+    return above
 
 
 def _adjusted(p_value: NDArray[np.float64], *, together: bool) -> NDArray[np.float64]:
