@@ -82,8 +82,8 @@ def run_evaluation(flags: dict[str, Any]) -> dict[str, Any]:
     from cytoripple import io
     from cytoripple._provenance import atomic_path
     from cytoripple.vc import aggregate, profiles
-    from cytoripple.vc.ceiling import ceiling as best_possible
-    from cytoripple.vc.evaluate import evaluate as evaluate_prediction
+    from cytoripple.vc.evaluation import evaluate as evaluate_prediction
+    from cytoripple.vc.split_half import ceiling as best_possible
 
     names: Any = flags["profile"]
     profiles.columns_of(names)

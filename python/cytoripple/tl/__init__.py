@@ -9,12 +9,12 @@ if TYPE_CHECKING:
     from cytoripple.grn.train import train_grn
     from cytoripple.perturb.simulate import perturb, splash
     from cytoripple.vc.de import rank_genes_perturbations
-    from cytoripple.vc.evaluate import evaluate
+    from cytoripple.vc.evaluation import evaluate
 
 __all__ = ["evaluate", "perturb", "rank_genes_perturbations", "splash", "train_grn"]
 
 _HOME = {
-    "evaluate": "cytoripple.vc.evaluate",
+    "evaluate": "cytoripple.vc.evaluation",
     "perturb": "cytoripple.perturb.simulate",
     "rank_genes_perturbations": "cytoripple.vc.de",
     "splash": "cytoripple.perturb.simulate",

@@ -5,15 +5,15 @@ from __future__ import annotations
 from importlib import import_module
 
 _HOME = {
-    "Ceiling": "cytoripple.vc.ceiling",
+    "Ceiling": "cytoripple.vc.split_half",
     "DEDetails": "cytoripple.vc.training_metrics",
-    "Evaluation": "cytoripple.vc.evaluate",
+    "Evaluation": "cytoripple.vc.evaluation",
     "RunningMean": "cytoripple.vc.training_metrics",
-    "ceiling": "cytoripple.vc.ceiling",
+    "ceiling": "cytoripple.vc.split_half",
     "compute_de": "cytoripple.vc.training_metrics",
     "compute_mae": "cytoripple.vc.training_metrics",
     "compute_pds": "cytoripple.vc.training_metrics",
-    "evaluate": "cytoripple.vc.evaluate",
+    "evaluate": "cytoripple.vc.evaluation",
     "rank_genes_perturbations": "cytoripple.vc.de",
 }
 """Where each public name lives; a module is loaded when a name of it is first used."""

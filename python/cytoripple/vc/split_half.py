@@ -12,7 +12,7 @@ from cytoripple._errors import InputError
 from cytoripple.kernels._expression import expression_parts
 from cytoripple.vc._screen import Screen, read_screen
 from cytoripple.vc.aggregate import means_of
-from cytoripple.vc.evaluate import Evaluation, evaluate_screens
+from cytoripple.vc.evaluation import Evaluation, evaluate_screens
 from cytoripple.vc.profiles import CEILED, Compat, Profile, columns_of, policy_of
 
 if TYPE_CHECKING:
