@@ -221,3 +221,6 @@ impl Test {
 fn by_test(line: &mut [f64]) -> impl Iterator<Item = &mut [f64; OUTCOMES]> {
     line.as_chunks_mut().0.iter_mut()
 }
+
+#[cfg(test)]
+mod tests;
