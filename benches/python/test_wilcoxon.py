@@ -78,7 +78,7 @@ def by_pdex(adata: ad.AnnData) -> NDArray[np.float64]:
 
 
 def by_scanpy(adata: ad.AnnData) -> NDArray[np.float64]:
-    """Tests of scanpy, which has no continuity correction."""
+    """Test with scanpy, which has no continuity correction."""
     import scanpy
 
     scanpy.tl.rank_genes_groups(adata, "target_gene", reference=CONTROL, method="wilcoxon", tie_correct=True)

@@ -1,7 +1,8 @@
 //! Energy distance of every group of cells to the reference.
 //!
 //! |x - y|² = |x|² + |y|² - 2 x·y, where the products run over the nonzero genes of x only: cells y stand
-//! side by side in panels, gene by gene, and a panel stays in the cache while cells x pass.
+//! side by side in panels, gene by gene. A stretch of genes of a panel stays in the first-level cache while
+//! cells x pass.
 
 use crate::check;
 use crate::error::{Error, Result};
@@ -16,8 +17,10 @@ use rayon::prelude::*;
 const LEFT: usize = 64;
 /// Cells y in memory at a time.
 const RIGHT: usize = 256;
-/// Cells y side by side: their sums fill the vector registers.
-const LANES: usize = 64;
+/// Cells y side by side: their sums stay in vector registers.
+const LANES: usize = 32;
+/// Genes of a panel that pass at a time: 16 KiB.
+const STRETCH: usize = 64;
 /// Squared distances below this share of the squared norms are measured again without cancellation.
 const NEAR: f64 = 1e-8;
 
@@ -105,9 +108,9 @@ impl Cell {
 }
 
 widest! {
-    /// Products of one cell with the cells of a panel.
-    fn products(genes: &[u32], values: &[f64], panel: &[[f64; LANES]], out: &mut [f64; LANES]) {
-        let mut sums = [0.0; LANES];
+    /// Add the products of some genes of one cell with the cells of a panel.
+    fn add_products(genes: &[u32], values: &[f64], panel: &[[f64; LANES]], out: &mut [f64; LANES]) {
+        let mut sums = *out;
         for (&gene, &value) in genes.iter().zip(values) {
             let line = &panel[gene as usize];
             for lane in 0..LANES {
@@ -129,6 +132,19 @@ fn panel(cells: &[Cell], n_genes: usize) -> Vec<[f64; LANES]> {
     lines
 }
 
+/// Products of all cells with all cells of a panel, each summed in the order of the genes.
+fn multiply(cells: &[Cell], panel: &[[f64; LANES]], dots: &mut [[f64; LANES]]) {
+    dots.fill([0.0; LANES]);
+    let mut starts = vec![0; cells.len()];
+    for end in (STRETCH..panel.len() + STRETCH).step_by(STRETCH) {
+        for ((cell, start), dots) in cells.iter().zip(&mut starts).zip(dots.iter_mut()) {
+            let (first, rest) = (*start, &cell.genes[*start..]);
+            *start += rest.iter().take_while(|gene| (**gene as usize) < end).count();
+            add_products(&cell.genes[first..*start], &cell.values[first..*start], panel, dots);
+        }
+    }
+}
+
 /// Add to each entry the distances of a cell of `left` to all cells of `right`.
 fn add_distances<V: Value, I: Position>(
     matrix: &Matrix<V, I>,
@@ -140,11 +156,11 @@ fn add_distances<V: Value, I: Position>(
     let panels: Vec<_> = others.par_chunks(LANES).map(|cells| panel(cells, matrix.n_columns())).collect();
     left.par_chunks(LEFT).zip(sums.par_chunks_mut(LEFT)).for_each(|(rows, sums)| {
         let cells: Vec<Cell> = rows.iter().map(|row| Cell::read(matrix, *row)).collect();
-        let mut dots = [0.0; LANES];
+        let mut dots = vec![[0.0; LANES]; cells.len()];
         for (others, panel) in others.chunks(LANES).zip(&panels) {
-            for (cell, sum) in cells.iter().zip(sums.iter_mut()) {
-                products(&cell.genes, &cell.values, panel, &mut dots);
-                for (other, dot) in others.iter().zip(&dots) {
+            multiply(&cells, panel, &mut dots);
+            for ((cell, dots), sum) in cells.iter().zip(&dots).zip(sums.iter_mut()) {
+                for (other, dot) in others.iter().zip(dots) {
                     let squared = cell.norm + other.norm - 2.0 * dot;
                     let near = squared <= NEAR * (cell.norm + other.norm);
                     *sum += if near { cell.distance(other) } else { squared.sqrt() };
