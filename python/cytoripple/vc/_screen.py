@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from cytoripple import _core, _labels, _matrix
@@ -94,7 +95,8 @@ def read_screen(
     if not hasattr(adata, "obs"):
         raise InputError(f"{name} is {type(adata).__name__}: expected an AnnData object, see ct.io.read")
     column = _labels.obs_column(adata.obs, pert_col, argument="pert_col", error=InputError)
-    _labels.check_not_missing(column, f"{name}.obs[{pert_col!r}]", error=InputError)
+    if any(pd.isna(label) or not str(label).strip() for label in column.unique()):
+        _labels.check_not_missing(column, f"{name}.obs[{pert_col!r}]", error=InputError)
     if not adata.var_names.is_unique:
         twice = adata.var_names[adata.var_names.duplicated()][0]
         raise GeneMatchError(f"{name} has the gene {twice!r} more than once: adata.var_names_make_unique()")

@@ -34,11 +34,14 @@ class Calls:
         False discovery rate of every gene, float32.
     ranked
         Positions of the significant genes, the strongest first.
+    place
+        Place of every gene in `ranked`; the number of genes for a gene that is not significant.
     """
 
     lfc: NDArray[np.float32]
     fdr: NDArray[np.float32]
     ranked: NDArray[np.int64]
+    place: NDArray[np.int64]
 
 
 def calls(found: DifferentialExpression, row: int, *, noise: float = 0.0, fdr: float = FDR) -> Calls:
@@ -48,14 +51,17 @@ def calls(found: DifferentialExpression, row: int, *, noise: float = 0.0, fdr: f
     rates = found.fdr[row].astype(np.float32)
     significant = np.flatnonzero(rates < np.float32(fdr))
     order = np.argsort(-np.abs(lfc[significant]), kind="stable")
-    return Calls(lfc, rates, significant[order])
+    ranked = significant[order]
+    place = np.full(len(lfc), len(lfc))
+    place[ranked] = np.arange(len(ranked))
+    return Calls(lfc, rates, ranked, place)
 
 
 def shared(real: Calls, pred: Calls, top: int, *, both_empty: float) -> float:
     """Share of the `top` strongest measured genes among the `top` strongest predicted genes."""
     if top == 0:
         return both_empty if real.ranked.size == pred.ranked.size == 0 else 0.0
-    return float(np.isin(real.ranked[:top], pred.ranked[:top]).sum() / top)
+    return float((pred.place[real.ranked[:top]] < top).sum() / top)
 
 
 def detection(real: Calls, pred: Calls) -> tuple[float, float]:
@@ -75,7 +81,7 @@ def de_metrics(real: DifferentialExpression, pred: DifferentialExpression, polic
     policy
         What two empty sets score.
     """
-    n = len(real.targets)
+    n, n_genes = len(real.targets), len(real.genes)
     out: Columns = {name: np.full(n, np.nan) for name in (*OVERLAP, *PRECISION)}
     direction, effect, recall, average_precision, area = (np.full(n, np.nan) for _ in range(5))
     n_real, n_pred = np.zeros(n), np.zeros(n)
@@ -90,7 +96,7 @@ def de_metrics(real: DifferentialExpression, pred: DifferentialExpression, polic
             lfc = mine.lfc[mine.ranked], theirs.lfc[mine.ranked]
             direction[row] = np.mean(np.sign(lfc[0]) == np.sign(lfc[1]))
             effect[row] = spearman(lfc[0].astype(np.float64), lfc[1].astype(np.float64))
-            recall[row] = np.isin(mine.ranked, theirs.ranked).mean()
+            recall[row] = (theirs.place[mine.ranked] < n_genes).mean()
         average_precision[row], area[row] = detection(mine, theirs)
     return {
         **out,
