@@ -8,7 +8,7 @@ Use it in the scverse manner::
     run = ct.tl.train_grn(adata, network=network, run_dir="run", cluster_key="cell_type", layer="norm")
     ct.tl.perturb(adata, run, {"Tf0": 0.0})
 
-Only numpy is imported here; the modules ``bench``, ``io``, ``pp``, ``tl``, ``pl``, ``datasets`` and
+Only numpy is imported here; the modules ``bench``, ``io``, ``pp``, ``tl``, ``pl``, ``datasets``, ``vc`` and
 ``kernels`` are loaded at their first use.
 """
 
@@ -21,11 +21,11 @@ from cytoripple._core import __version__
 from cytoripple._errors import CytorippleError
 
 if TYPE_CHECKING:
-    from cytoripple import bench, datasets, io, kernels, pl, pp, tl
+    from cytoripple import bench, datasets, io, kernels, pl, pp, tl, vc
 
-__all__ = ["CytorippleError", "__version__", "bench", "datasets", "io", "kernels", "pl", "pp", "tl"]
+__all__ = ["CytorippleError", "__version__", "bench", "datasets", "io", "kernels", "pl", "pp", "tl", "vc"]
 
-_MODULES = frozenset({"bench", "datasets", "io", "kernels", "pl", "pp", "tl"})
+_MODULES = frozenset({"bench", "datasets", "io", "kernels", "pl", "pp", "tl", "vc"})
 
 
 def __getattr__(name: str) -> object:

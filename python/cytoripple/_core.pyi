@@ -13,13 +13,17 @@ __all__ = [
     "RegulatoryModel",
     "__version__",
     "check_design",
+    "effect_distances",
+    "energy_distances",
     "fit_batch",
-    "gather_rows",
     "fit_joint",
+    "gather_rows",
+    "group_sums",
     "joint_sparse_group_lasso",
     "joint_validation_errors",
     "log_poisson_variance",
     "nearest_neighbors",
+    "rank_sums",
     "ripple_steady_state",
     "sparse_group_lasso",
     "validation_errors",
@@ -265,4 +269,49 @@ def gather_rows(
     target: float | None = None,
     threads: int = 0,
 ) -> None:
-    """Write rows of a CSR matrix into `out` (rows x columns), columns mapped, counts normalized to `target`."""
+    """Write rows of a CSR matrix into `out` (rows x columns), mapped; counts normalized to `target`."""
+
+# --- screens: an expression matrix is (values,) or (by_columns, width, starts, indices, data)
+
+def rank_sums(
+    expression: tuple[Any, ...],
+    codes: NDArray[np.int64],
+    n_groups: int,
+    *,
+    rest: bool,
+    tie_correct: bool,
+    continuity: bool,
+    threads: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Statistic, standardized score and p-value of the Mann-Whitney test, groups x genes."""
+
+def group_sums(
+    expression: tuple[Any, ...],
+    codes: NDArray[np.int64],
+    n_groups: int,
+    *,
+    transform: str,
+    threads: int = 0,
+) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.uint64]]:
+    """Sum values and tell whether they vary (groups x genes); cells per group."""
+
+def energy_distances(
+    expression: tuple[Any, ...],
+    codes: NDArray[np.int64],
+    n_groups: int,
+    *,
+    threads: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> NDArray[np.float64]:
+    """Energy distance of every group but the first to the first."""
+
+def effect_distances(
+    predicted: NDArray[np.float64],
+    measured: NDArray[np.float64],
+    skip: NDArray[np.int64],
+    *,
+    metric: str,
+    threads: int = 0,
+) -> NDArray[np.float64]:
+    """Distance of every predicted effect (rows) to every measured effect (columns)."""

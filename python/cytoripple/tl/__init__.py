@@ -1,4 +1,4 @@
-"""Tools: train a spatial gene network, differentiate it, perturb it."""
+"""Tools: train a spatial gene network, differentiate it, perturb it; test and score perturbation screens."""
 
 from __future__ import annotations
 
@@ -8,11 +8,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from cytoripple.grn.train import train_grn
     from cytoripple.perturb.simulate import perturb, splash
+    from cytoripple.vc.de import rank_genes_perturbations
+    from cytoripple.vc.evaluation import evaluate
 
-__all__ = ["perturb", "splash", "train_grn"]
+__all__ = ["evaluate", "perturb", "rank_genes_perturbations", "splash", "train_grn"]
 
 _HOME = {
+    "evaluate": "cytoripple.vc.evaluation",
     "perturb": "cytoripple.perturb.simulate",
+    "rank_genes_perturbations": "cytoripple.vc.de",
     "splash": "cytoripple.perturb.simulate",
     "train_grn": "cytoripple.grn.train",
 }

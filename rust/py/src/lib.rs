@@ -3,6 +3,7 @@
 use pyo3::prelude::*;
 
 mod convert;
+mod expression;
 mod joint;
 mod lasso;
 mod ligand;
@@ -10,6 +11,7 @@ mod neighbors;
 mod perturb;
 mod ripple;
 mod rowstore;
+mod wilcoxon;
 
 #[pymodule]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -23,5 +25,6 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     perturb::register(module)?;
     rowstore::register(module)?;
     ripple::register(module)?;
+    wilcoxon::register(module)?;
     Ok(())
 }
