@@ -27,6 +27,7 @@ COMMANDS = [
     ["vc"],
     ["vc", "evaluate"],
     ["vc", "pack"],
+    ["vc", "report"],
     ["vc", "submit"],
     ["doctor"],
 ]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cytoripple.cli import _options as opt
-from cytoripple.cli import _vc_data
+from cytoripple.cli import _vc_data, _vc_report
 from cytoripple.cli._shell import Shell, command, progress_name
 
 if TYPE_CHECKING:
@@ -148,3 +148,4 @@ def _show(console: Console, report: dict[str, Any]) -> None:
 
 
 _vc_data.register(app)
+_vc_report.register(app)

@@ -9,6 +9,7 @@ _HOME = {
     "Block": "cytoripple.vc.baselines",
     "BlockStream": "cytoripple.vc.baselines",
     "Ceiling": "cytoripple.vc.split_half",
+    "Comparison": "cytoripple.vc.comparison",
     "DEDetails": "cytoripple.vc.training_metrics",
     "DatasetSpec": "cytoripple.vc.dataset",
     "Evaluation": "cytoripple.vc.evaluation",
@@ -27,6 +28,7 @@ _HOME = {
     "SubmissionReport": "cytoripple.vc.submission",
     "baseline": "cytoripple.vc.baselines",
     "ceiling": "cytoripple.vc.split_half",
+    "compare": "cytoripple.vc.comparison",
     "compute_de": "cytoripple.vc.training_metrics",
     "compute_mae": "cytoripple.vc.training_metrics",
     "compute_pds": "cytoripple.vc.training_metrics",
@@ -58,6 +60,7 @@ _HOME = {
     "read_submission": "cytoripple.vc.submission",
     "require_lognorm": "cytoripple.vc.guard",
     "select_hvgs": "cytoripple.vc.hvg",
+    "write_report": "cytoripple.vc.report",
     "write_vcc": "cytoripple.vc.submission",
 }
 """Where each public name lives; a module is loaded when a name of it is first used."""

@@ -179,17 +179,25 @@ def evaluate(
     >>> result.score(ct.tl.evaluate(real, baseline, profile="vcc"))  # doctest: +SKIP
     """
     names, policy = columns_of(profile), policy_of(compat)
-    if reorder:
-        pred = _in_order_of(real, pred)
-    measured = read_screen(real, pert_col=pert_col, control=control, name="real")
-    predicted = read_screen(pred, pert_col=pert_col, control=control, name="pred")
-    check_pair(measured, predicted)
+    measured, predicted = read_pair(real, pred, pert_col=pert_col, control=control, reorder=reorder)
     result = evaluate_screens(
         measured, predicted, names, policy, threads=threads, profile=profile, compat=compat
     )
     for sentence in result.warnings:
         log.warning("%s", sentence)
     return result
+
+
+def read_pair(
+    real: AnnData, pred: AnnData, *, pert_col: str, control: str, reorder: bool
+) -> tuple[Screen, Screen]:
+    """Read and check both sides of an evaluation; `evaluate` says what is refused."""
+    if reorder:
+        pred = _in_order_of(real, pred)
+    measured = read_screen(real, pert_col=pert_col, control=control, name="real")
+    predicted = read_screen(pred, pert_col=pert_col, control=control, name="pred")
+    check_pair(measured, predicted)
+    return measured, predicted
 
 
 def _in_order_of(real: AnnData, pred: AnnData) -> AnnData:
