@@ -1,18 +1,17 @@
 """Random cells: the row store against a raw memory-mapped read and against h5ad files.
 
-Run ``python benches/python/test_store.py`` for the table, or pytest for a small accuracy-checked version.
-Times are CPU microseconds per row (user and system), the fastest of some interleaved rounds, one thread,
-files in the page cache. Every reader returns the same cells as dense float32; the store also normalizes
-counts. The raw read is numpy's indexing of a memory-mapped dense float32 file, or of memory-mapped CSR arrays
-row by row.
+Run ``OPENBLAS_NUM_THREADS=1 python benches/ratio.py record store`` for the table, or pytest for a small
+accuracy-checked version. Times are per row, one thread, files in the page cache. Every reader returns the
+same cells as dense float32; the store can also normalize counts. The raw read is numpy's indexing of a
+memory-mapped dense float32 file, or of memory-mapped CSR arrays row by row.
 """
 
 from __future__ import annotations
 
 import sys
 import tempfile
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import h5py
@@ -22,6 +21,9 @@ from scipy import sparse
 
 from cytoripple.vc.dataset import DatasetSpec
 from cytoripple.vc.store import H5adRows, RowStore, pack
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from ratio import Ratio, in_turns
 
 Rows = NDArray[np.int64]
 Reader = Callable[[Rows], NDArray[np.float32]]
@@ -46,8 +48,8 @@ def write_screen(folder: Path, n: int, g: int, share: float) -> sparse.csr_matri
     return counts
 
 
-def readers(folder: Path, n: int, g: int, share: float) -> tuple[dict[str, Reader], dict[str, int]]:
-    """All ways to read, and how many rows each is timed on."""
+def readers(folder: Path, n: int, g: int, share: float) -> dict[str, Reader]:
+    """Return all ways to read."""
     counts = write_screen(folder, n, g, share)
     store = RowStore(pack(DatasetSpec(folder / "x.h5ad", "target_gene"), folder / "x.rows"))
     counts = counts[store.obs["row_in_source"].to_numpy()]
@@ -77,7 +79,7 @@ def readers(folder: Path, n: int, g: int, share: float) -> tuple[dict[str, Reade
     def one_by_one(name: str) -> Reader:
         return lambda rows: np.stack([file[name][row] for row in rows])
 
-    made: dict[str, Reader] = {
+    return {
         "store, counts": lambda rows: store.rows(rows, normalized=False, threads=1),
         "store, normalized": lambda rows: store.rows(rows, threads=1),
         "raw memmap, dense": lambda rows: np.asarray(mapped[rows]),
@@ -86,26 +88,26 @@ def readers(folder: Path, n: int, g: int, share: float) -> tuple[dict[str, Reade
         "gzip h5, automatic chunks": one_by_one("auto"),
         "gzip h5, 64-row chunks": one_by_one("rows"),
     }
-    return made, {name: 20 if "gzip" in name else 2000 for name in made}
 
 
-def measure(made: dict[str, Reader], sizes: dict[str, int], n: int, rounds: int) -> dict[str, float]:
-    """Fastest CPU microseconds per row of interleaved rounds, after one that warms up."""
-    rng = np.random.default_rng(1)
-    best = dict.fromkeys(made, np.inf)
-    for turn in range(rounds + 1):
-        for name, read in made.items():
-            rows = rng.integers(0, n, sizes[name])
-            start = time.process_time()
-            read(rows)
-            spent = 1e6 * (time.process_time() - start) / len(rows)
-            if turn:
-                best[name] = min(best[name], spent)
-    return best
+def ratios() -> Iterator[Ratio]:
+    """Measure every row of the table."""
+    n, g, share = 20_000, 2_000, 0.25
+    with tempfile.TemporaryDirectory() as folder:
+        made = readers(Path(folder), n, g, share)
+        rows = np.random.default_rng(1).integers(0, n, 2000)
+        for name in [name for name in made if not name.startswith("store")]:
+            few = rows[:20] if "gzip" in name else rows
+            ours, peer = partial(made["store, counts"], rows), partial(made[name], few)
+            error = float(np.abs(ours()[: len(few)] - peer()).max())
+            *seconds, matmul, copy = in_turns(ours, peer, 7)
+            case = f"{n:,} x {g:,}, {share:.0%} non-zero, one random row"
+            each = seconds[0] / len(rows), seconds[1] / len(few)
+            yield Ratio("store", case, name, *each, error, error, "cells, difference", matmul, copy)
 
 
 def test_all_readers_agree(tmp_path: Path) -> None:
-    made, _ = readers(tmp_path, 400, 60, 0.25)
+    made = readers(tmp_path, 400, 60, 0.25)
     rows = np.random.default_rng(2).integers(0, 400, 30)
     wanted = made["raw memmap, dense"](rows)
     for name, read in made.items():
@@ -115,17 +117,3 @@ def test_all_readers_agree(tmp_path: Path) -> None:
             np.testing.assert_allclose(got, np.log1p(wanted * scale), rtol=1e-6)
         else:
             np.testing.assert_array_equal(got, wanted)
-
-
-def main(n: int = 20_000, g: int = 2_000, share: float = 0.25, rounds: int = 7) -> None:
-    """Print the table."""
-    with tempfile.TemporaryDirectory() as folder:
-        made, sizes = readers(Path(folder), n, g, share)
-        best = measure(made, sizes, n, rounds)
-    print(f"{n} x {g}, {share:.0%} non-zero\nreader | us per row | times the store (counts)")
-    for name, spent in best.items():
-        print(f"{name} | {spent:.2f} | {spent / best['store, counts']:.2f}")
-
-
-if __name__ == "__main__":
-    main(*(int(word) for word in sys.argv[1:3]))

@@ -1,20 +1,21 @@
 """Rank tests and challenge metrics against other programs, interleaved in one process on one thread.
 
-Run ``python benches/python/test_wilcoxon.py`` for the table, or pytest for a small accuracy-checked version.
-Times are CPU seconds, the fastest of some rounds. Peers are measured when they are installed: pdex 0.3.0,
-scanpy 1.11.5, cell-eval 0.8.2 (their first call, which compiles, is not timed); SciPy is always there and
-runs on some of the genes, its time scaled to all of them.
+Run ``OPENBLAS_NUM_THREADS=1 python benches/ratio.py record wilcoxon`` for the table, or pytest for a small
+accuracy-checked version. Errors of p-values are relative to SciPy on some genes. Peers are measured when
+they are installed: pdex 0.3.0, scanpy 1.11.5, cell-eval 0.8.2 (their first call, which compiles, is not
+timed); SciPy is always there, its time scaled to all genes.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import sys
 import tempfile
-import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("NUMBA_NUM_THREADS", "1")
@@ -29,16 +30,13 @@ from scipy import sparse, stats
 import cytoripple as ct
 from cytoripple.kernels import wilcoxon
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from ratio import Ratio, in_turns
+
 CONTROL = "non-targeting"
-HEADER = "case | peer | ours s | peer s | ratio | largest relative difference"
 SCIPY_GENES = 40
-
-
-def cpu(work: Callable[..., Any], *arguments: Any) -> tuple[float, Any]:
-    """CPU seconds and result of one call."""
-    start = time.process_time()
-    result = work(*arguments)
-    return time.process_time() - start, result
+RELATIVE = "p-value, relative to SciPy"
+DIFFERENCE = "metrics, difference between both"
 
 
 def screen(n_control: int, n_perturbations: int, n_each: int, n_genes: int, seed: int = 0) -> ad.AnnData:
@@ -88,12 +86,18 @@ def by_scanpy(adata: ad.AnnData) -> NDArray[np.float64]:
     return np.array(rows)
 
 
-def by_scipy(adata: ad.AnnData, genes: int = SCIPY_GENES) -> NDArray[np.float64]:
+def by_scipy(adata: ad.AnnData, *, genes: int = SCIPY_GENES, continuity: bool = True) -> NDArray[np.float64]:
     labels = adata.obs["target_gene"].to_numpy().astype(str)
     x = adata.X[:, :genes].toarray().astype(np.float64)
     names = [name for name in np.unique(labels) if name != CONTROL]
     tests = [
-        stats.mannwhitneyu(x[labels == name], x[labels == CONTROL], axis=0, method="asymptotic")
+        stats.mannwhitneyu(
+            x[labels == name],
+            x[labels == CONTROL],
+            axis=0,
+            method="asymptotic",
+            use_continuity=continuity,
+        )
         for name in names
     ]
     return np.array([np.where(np.isnan(test.pvalue), 1.0, test.pvalue) for test in tests])
@@ -115,47 +119,67 @@ def difference(mine: NDArray[np.float64], theirs: NDArray[np.float64]) -> float:
     return float(np.nanmax(np.abs(mine - theirs) / np.maximum(np.abs(theirs), 1e-300)))
 
 
-def tests_table(rounds: int = 2) -> None:
-    """Compare the rank tests on 10,000 controls and 50 times 200 cells of 2,000 genes."""
-    adata = screen(10_000, 50, 200, 2000)
-    small = adata[:, :20].copy()
+class Kept:
+    """A call whose last result is kept."""
+
+    def __init__(self, work: Callable[[], Any]) -> None:
+        self.work = work
+        self.result: Any = None
+
+    def __call__(self) -> None:
+        """Call and keep."""
+        self.result = self.work()
+
+
+def rank_tests(peer: str, adata: ad.AnnData, rounds: int) -> Ratio:
+    """Compare the rank tests with those of a peer."""
     case = "10,000 + 50 x 200 cells, 2,000 genes"
-    peers: list[tuple[str, Callable[[ad.AnnData], NDArray[np.float64]], float]] = []
-    if find_spec("pdex"):
-        peers.append(("pdex, CSR", by_pdex, 1.0))
-    if find_spec("scanpy"):
-        peers.append(("scanpy, ties", by_scanpy, 1.0))
-    peers.append((f"scipy, {SCIPY_GENES} genes scaled", by_scipy, adata.n_vars / SCIPY_GENES))
-    for name, work, scale in peers:
-        work(small)
-        pairs = [(cpu(ours, adata), cpu(work, adata)) for _ in range(rounds if scale == 1 else 1)]
-        mine, theirs = min(pair[0][0] for pair in pairs), min(pair[1][0] for pair in pairs) * scale
-        p, q = pairs[0][0][1], pairs[0][1][1]
-        if name.startswith("scanpy"):
-            p = ours(adata, continuity=False)
-        accuracy = difference(p[:, : q.shape[1]], q)
-        print(
-            f"{case} | {name} | {mine:.2f} | {theirs:.1f} | {theirs / mine:.0f} | {accuracy:.0e}", flush=True
-        )
+    work = {"pdex": by_pdex, "pdex, dense": by_pdex, "scanpy": by_scanpy, "scipy": by_scipy}[peer]
+    given = adata
+    if peer == "pdex, dense":
+        given = adata.copy()
+        given.X = given.X.toarray()
+    work(given[:, :SCIPY_GENES].copy())
+    continuity = peer != "scanpy"
+    mine, theirs = Kept(lambda: ours(adata, continuity=continuity)), Kept(lambda: work(given))
+    ours_s, peer_s, matmul, copy = in_turns(mine, theirs, rounds)
+    truth = theirs.result if peer == "scipy" else by_scipy(adata, continuity=continuity)
+    errors = [difference(found[:, :SCIPY_GENES], truth) for found in (mine.result, theirs.result)]
+    if peer.startswith("pdex"):
+        assert difference(mine.result, theirs.result) < 1e-12
+    scale = adata.n_vars / SCIPY_GENES if peer == "scipy" else 1.0
+    return Ratio("wilcoxon", case, peer, ours_s, peer_s * scale, *errors, RELATIVE, matmul, copy)
 
 
-def evaluation_table() -> None:
+def evaluation(profile: str, rounds: int) -> Ratio:
     """Compare whole evaluations of 8,000 cells, 2,000 genes and 40 labels."""
-    if not find_spec("cell_eval"):
-        return
     real, pred = (screen(1760, 39, 160, 2000, seed=seed) for seed in (1, 2))
-    for profile in ("vcc", "anndata", "full"):
-        by_cell_eval(real[:, :50].copy(), pred[:, :50].copy(), profile)
-        rounds = [cpu(evaluated, real, pred, profile) for _ in range(2)]
-        best, found = min(seconds for seconds, _ in rounds), rounds[0][1].per_perturbation
-        seconds, theirs = cpu(by_cell_eval, real, pred, profile)
-        assert (found["perturbation"] == theirs["perturbation"]).all()
-        gap = max(float(np.nanmax(np.abs(found[name] - theirs[name]))) for name in found.columns[1:])
-        case = f"evaluate {profile}, 8,000 x 2,000, 40 labels"
-        print(
-            f"{case} | cell-eval | {best:.2f} | {seconds:.1f} | {seconds / best:.0f} | {gap:.0e} absolute",
-            flush=True,
-        )
+    by_cell_eval(real[:, :50].copy(), pred[:, :50].copy(), profile)
+    mine = Kept(lambda: evaluated(real, pred, profile).per_perturbation)
+    theirs = Kept(lambda: by_cell_eval(real, pred, profile))
+    ours_s, peer_s, matmul, copy = in_turns(mine, theirs, rounds)
+    found, expected = mine.result, theirs.result
+    assert (found["perturbation"] == expected["perturbation"]).all()
+    names = [name for name in found.columns[1:] if name != "clustering_agreement"]
+    gap = max(float(np.nanmax(np.abs(found[name] - expected[name]))) for name in names)
+    case = f"evaluate {profile}, 8,000 cells, 2,000 genes, 40 labels"
+    return Ratio("wilcoxon", case, "cell-eval", ours_s, peer_s, gap, gap, DIFFERENCE, matmul, copy)
+
+
+def ratios() -> Iterator[Ratio]:
+    """Measure every row of the table."""
+    warnings.simplefilter("ignore")
+    logging.disable(logging.WARNING)
+    adata = screen(10_000, 50, 200, 2000)
+    if find_spec("pdex"):
+        yield rank_tests("pdex", adata, 3)
+        yield rank_tests("pdex, dense", adata, 1)
+    if find_spec("scanpy"):
+        yield rank_tests("scanpy", adata, 1)
+    yield rank_tests("scipy", adata, 1)
+    if find_spec("cell_eval"):
+        for profile in ("vcc", "anndata", "full"):
+            yield evaluation(profile, 2 if profile == "vcc" else 1)
 
 
 def test_rank_tests_agree_and_are_quick(benchmark: Any) -> None:
@@ -168,11 +192,3 @@ def test_evaluation(benchmark: Any) -> None:
     real, pred = (screen(300, 5, 60, 100, seed=seed) for seed in (1, 2))
     result = benchmark(lambda: ct.tl.evaluate(real, pred, profile="vcc", threads=1))
     assert len(result.per_perturbation) == 5
-
-
-if __name__ == "__main__":
-    warnings.simplefilter("ignore")
-    logging.disable(logging.WARNING)
-    print(HEADER)
-    tests_table()
-    evaluation_table()
