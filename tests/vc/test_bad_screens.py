@@ -73,7 +73,11 @@ BAD: dict[str, tuple[Change, str]] = {
     "one cell": (one_cell_of, "single cell.*'g02'"),
     "missing column": (lambda adata: with_column(adata, "gene"), "no column 'target_gene'"),
     "missing label": (labels(lambda s: s.where(s != "g01", None)), "no value for 40"),
-    "no cells": (lambda adata: adata[:0].copy(), "no value|there is nothing"),
+    "empty category": (
+        labels(lambda s: s.astype("category").cat.add_categories(["g99"])),
+        "no cell is in 1 groups of .*'g99'",
+    ),
+    "no cells": (lambda adata: adata[:0].copy(), "no value|there is nothing|no cell is in"),
 }
 
 

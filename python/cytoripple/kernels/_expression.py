@@ -86,10 +86,11 @@ def encode_groups(
     Raises
     ------
     InputError
-        The length differs, or no cell has the reference label.
+        The length differs, no cell has the reference label, or a category has no cell.
     """
     import pandas as pd
 
+    check_no_empty_category(groups, "groups")
     column = pd.Series(np.asarray(groups))
     if len(column) != n_cells:
         raise InputError(f"groups has {len(column)} entries, X has {n_cells} cells: expected one per cell")
@@ -112,3 +113,25 @@ def encode_groups(
         place[-1] = -1
         codes, known = place[codes], [known[at] for at in moved]
     return codes.astype(np.int64), known
+
+
+def check_no_empty_category(groups: object, name: str) -> None:
+    """Raise when a categorical has a category without cells, which nothing can be said about.
+
+    Raises
+    ------
+    InputError
+        There is one.
+    """
+    categories = getattr(getattr(groups, "dtype", None), "categories", None)
+    if categories is None:
+        return
+    import pandas as pd
+
+    column: pd.Series[Any] = pd.Series(groups)
+    empty = [label for label, n in column.value_counts(sort=False).items() if n == 0]
+    if empty:
+        raise InputError(
+            f"no cell is in {len(empty)} groups of {name}, the first is {empty[0]!r}: leave them out with "
+            ".cat.remove_unused_categories(), or give their cells"
+        )

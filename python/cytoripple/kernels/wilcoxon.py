@@ -108,9 +108,12 @@ def wilcoxon(
 
     def test(matrix: Any) -> RankSums:
         parts = expression_parts("X", matrix)
-        statistic, _, p_value = _core.rank_sums(
-            parts, codes, len(labels), rest=mode == "all", progress=tick, **settings
-        )
+        try:
+            statistic, _, p_value = _core.rank_sums(
+                parts, codes, len(labels), rest=mode == "all", progress=tick, **settings
+            )
+        except ValueError as error:
+            raise InputError(str(error)) from error
         return RankSums(statistic, p_value)
 
     if targets is None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from cytoripple import _core, _labels, _matrix
 from cytoripple._errors import GeneMatchError, InputError, LayerError
-from cytoripple.kernels._expression import Parts, encode_groups, expression_parts
+from cytoripple.kernels._expression import Parts, check_no_empty_category, encode_groups, expression_parts
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -89,14 +89,15 @@ def read_screen(
     Raises
     ------
     InputError
-        The column is missing, a cell has no label, no cell is a control or all are, names of genes repeat,
-        or the values are not of the scale asked for.
+        The column is missing, a cell has no label or a label no cell, no cell is a control or all are, names
+        of genes repeat, or the values are not of the scale asked for.
     """
     if not hasattr(adata, "obs"):
         raise InputError(f"{name} is {type(adata).__name__}: expected an AnnData object, see ct.io.read")
     column = _labels.obs_column(adata.obs, pert_col, argument="pert_col", error=InputError)
     if any(pd.isna(label) or not str(label).strip() for label in column.unique()):
         _labels.check_not_missing(column, f"{name}.obs[{pert_col!r}]", error=InputError)
+    check_no_empty_category(column, f"{name}.obs[{pert_col!r}]")
     if not adata.var_names.is_unique:
         twice = adata.var_names[adata.var_names.duplicated()][0]
         raise GeneMatchError(f"{name} has the gene {twice!r} more than once: adata.var_names_make_unique()")
