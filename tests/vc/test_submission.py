@@ -222,3 +222,23 @@ def test_damaged_files(tmp_path):
         (tmp_path / "genes.csv").write_text(text)
         with pytest.raises(FileError, match=says):
             write(tmp_path / "y.vcc", genes=tmp_path / "genes.csv")
+
+
+@pytest.mark.skipif(shutil.which("zstd") is None, reason="the zstd program is not here")
+@pytest.mark.filterwarnings("ignore")
+def test_the_reference_program_changes_nothing(tmp_path):
+    """It reads what is inside, takes the values as log expression, and writes the same cells again."""
+    prep = pytest.importorskip("cell_eval._cli._prep")
+    adata = ct.datasets.simulate_screen(20, 3, 8, 15).adata
+    adata.X = adata.layers["lognorm"]
+    write(tmp_path / "ours.vcc", baselines.control_cells(adata), genes=list(adata.var_names))
+    with tarfile.open(tmp_path / "ours.vcc") as archive:
+        archive.extractall(tmp_path, filter="data")
+    subprocess.run(["zstd", "-dqf", tmp_path / "pred.h5ad.zst", "-o", tmp_path / "pred.h5ad"], check=True)
+    prep.strip_anndata(
+        ct.io.read(tmp_path / "pred.h5ad"), str(tmp_path / "theirs.vcc"), list(adata.var_names), encoding=32
+    )
+    ours, theirs = read_submission(tmp_path / "ours.vcc"), read_submission(tmp_path / "theirs.vcc")
+    np.testing.assert_array_equal(ours.X.toarray(), theirs.X.toarray())
+    assert ours.obs.equals(theirs.obs)
+    assert list(ours.var_names) == list(theirs.var_names)
