@@ -9,7 +9,7 @@ Use it in the scverse manner::
     ct.tl.perturb(adata, run, {"Tf0": 0.0})
 
 Only numpy is imported here; the modules ``bench``, ``compat``, ``datasets``, ``deconv``, ``io``, ``kernels``,
-``pl``, ``pp`` and ``tl`` are loaded at their first use.
+``pl``, ``pp``, ``tl`` and ``vc`` are loaded at their first use.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from cytoripple._core import __version__
 from cytoripple._errors import CytorippleError
 
 if TYPE_CHECKING:
-    from cytoripple import bench, compat, datasets, deconv, io, kernels, pl, pp, tl
+    from cytoripple import bench, compat, datasets, deconv, io, kernels, pl, pp, tl, vc
 
 __all__ = [
     "CytorippleError",
@@ -35,9 +35,10 @@ __all__ = [
     "pl",
     "pp",
     "tl",
+    "vc",
 ]
 
-_MODULES = frozenset({"bench", "compat", "datasets", "deconv", "io", "kernels", "pl", "pp", "tl"})
+_MODULES = frozenset({"bench", "compat", "datasets", "deconv", "io", "kernels", "pl", "pp", "tl", "vc"})
 
 
 def __getattr__(name: str) -> object:

@@ -19,6 +19,8 @@ __all__ = [
     "check_design",
     "deconv_profile_sums",
     "deconv_sums",
+    "effect_distances",
+    "energy_distances",
     "fit_batch",
     "fit_joint",
     "flash_graph",
@@ -28,12 +30,15 @@ __all__ = [
     "flash_project",
     "flash_quality",
     "flash_sor",
+    "gather_rows",
+    "group_sums",
     "joint_sparse_group_lasso",
     "joint_validation_errors",
     "log_poisson_variance",
     "merge_genes",
     "nearest_neighbors",
     "neighbor_graph",
+    "rank_sums",
     "ripple_steady_state",
     "sparse_group_lasso",
     "validation_errors",
@@ -426,3 +431,64 @@ def flash_quality(
     problem: _FlashProblem, beta: NDArray[np.float64], *, threads: int = 0
 ) -> tuple[float, float]:
     """Objective without the constant, and residual of the optimality conditions."""
+
+# --- row store
+
+def gather_rows(
+    indptr: NDArray[np.int32] | NDArray[np.int64],
+    indices: NDArray[np.uint16] | NDArray[np.uint32] | NDArray[np.int32] | NDArray[np.int64],
+    data: NDArray[np.uint16] | NDArray[np.uint32] | NDArray[np.float32] | NDArray[np.float64],
+    rows: NDArray[np.int64],
+    out: NDArray[np.float32],
+    *,
+    n_columns: int,
+    colmap: NDArray[np.int32] | None = None,
+    target: float | None = None,
+    threads: int = 0,
+) -> None:
+    """Write rows of a CSR matrix into `out` (rows x columns), mapped; counts normalized to `target`."""
+
+# --- screens: an expression matrix is (values,) or (by_columns, width, starts, indices, data)
+
+def rank_sums(
+    expression: tuple[Any, ...],
+    codes: NDArray[np.int64],
+    n_groups: int,
+    *,
+    rest: bool,
+    tie_correct: bool,
+    continuity: bool,
+    threads: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Statistic, standardized score and p-value of the Mann-Whitney test, groups x genes."""
+
+def group_sums(
+    expression: tuple[Any, ...],
+    codes: NDArray[np.int64],
+    n_groups: int,
+    *,
+    transform: str,
+    threads: int = 0,
+) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.uint64]]:
+    """Sum values and tell whether they vary (groups x genes); cells per group."""
+
+def energy_distances(
+    expression: tuple[Any, ...],
+    codes: NDArray[np.int64],
+    n_groups: int,
+    *,
+    threads: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> NDArray[np.float64]:
+    """Energy distance of every group but the first to the first."""
+
+def effect_distances(
+    predicted: NDArray[np.float64],
+    measured: NDArray[np.float64],
+    skip: NDArray[np.int64],
+    *,
+    metric: str,
+    threads: int = 0,
+) -> NDArray[np.float64]:
+    """Distance of every predicted effect (rows) to every measured effect (columns)."""

@@ -25,9 +25,14 @@ COMMANDS = [
     ["run", "summary"],
     ["bench"],
     ["bench", "truth"],
+    ["vc"],
+    ["vc", "evaluate"],
+    ["vc", "pack"],
+    ["vc", "report"],
+    ["vc", "submit"],
     ["doctor"],
 ]
-LEAVES = [words for words in COMMANDS if words and words not in (["data"], ["run"], ["bench"])]
+LEAVES = [words for words in COMMANDS if words and words not in (["data"], ["run"], ["bench"], ["vc"])]
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
@@ -45,7 +50,7 @@ def test_every_command_offers_json_progress_and_debug(words: list[str]) -> None:
 
 
 def test_the_first_sentence_of_each_command_fits_into_the_list() -> None:
-    for words in ([], ["data"], ["run"], ["bench"]):
+    for words in ([], ["data"], ["run"], ["bench"], ["vc"]):
         assert "..." not in ask(*words, "--help").out.partition("Commands:")[2]
 
 

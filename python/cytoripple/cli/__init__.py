@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cytoripple.cli import bench, data, deconvolve, demo, doctor, perturb, run, train
+from cytoripple.cli import bench, data, deconvolve, demo, doctor, perturb, run, train, vc
 
 app = typer.Typer(
     name="cytoripple",
@@ -23,6 +23,7 @@ app.command(epilog=deconvolve.EXAMPLE)(deconvolve.deconvolve)
 app.add_typer(data.app, name="data")
 app.add_typer(run.app, name="run")
 app.add_typer(bench.app, name="bench")
+app.add_typer(vc.app, name="vc")
 app.command(epilog=doctor.EXAMPLE)(doctor.doctor)
 
 

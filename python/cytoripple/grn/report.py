@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from html import escape
-from importlib import resources
 from itertools import pairwise
 from pathlib import Path
-from string import Template
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cytoripple._anndata import Tissue
+from cytoripple._page import fill, script_json
 from cytoripple._provenance import write_text
 from cytoripple.grn._drawing import bar_chart, cluster_map, histogram
 from cytoripple.io.run import SCALES_FILE, SUMMARY_FILE, Run
@@ -62,8 +60,7 @@ def write_report(
         The disk is full, or a log cannot be read.
     """
     target = run.directory / SUMMARY_FILE if path is None else Path(path).expanduser()
-    template = resources.files("cytoripple.grn").joinpath("report_template.html").read_text(encoding="utf-8")
-    write_text(target, Template(template).substitute(_parts(run, tissue, times)))
+    write_text(target, fill("cytoripple.grn", _parts(run, tissue, times)))
     return target
 
 
@@ -103,7 +100,7 @@ def _parts(run: Run, tissue: Tissue | None, times: bool) -> dict[str, str]:
         "modulators": _modulators(runs, labels),
         "reasons": _reasons(runs),
         "settings": escape(_toml(run)),
-        "data": _script_json(data),
+        "data": script_json(data),
     }
 
 
@@ -308,9 +305,3 @@ def _toml(run: Run) -> str:
     if run.cross_validation:
         table["cross_validation"] = dict(run.cross_validation)
     return tomli_w.dumps(table)
-
-
-def _script_json(data: object) -> str:
-    """JSON that cannot end its script element or open a comment."""
-    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")

@@ -14,12 +14,14 @@ from cytoripple.kernels.neighbors import nearest_neighbors
 from cytoripple.kernels.noise import counting_noise_variance
 from cytoripple.kernels.perturb import PropagationRules, Reevaluated, RegulatoryModel, TargetModel
 from cytoripple.kernels.training import BatchFit, SpatialDesign
+from cytoripple.kernels.wilcoxon import RankSums, benjamini_hochberg, wilcoxon
 
 __all__ = [
     "BatchFit",
     "ColumnNoise",
     "JointSparseGroupLasso",
     "PropagationRules",
+    "RankSums",
     "ReceivedPlan",
     "Reevaluated",
     "RegulatoryModel",
@@ -27,10 +29,12 @@ __all__ = [
     "SpatialDesign",
     "TargetModel",
     "Verification",
+    "benjamini_hochberg",
     "counting_noise_variance",
     "deconvolve",
     "joint_sparse_group_lasso",
     "nearest_neighbors",
     "received_ligands",
     "sparse_group_lasso",
+    "wilcoxon",
 ]

@@ -1,4 +1,4 @@
-"""Tools: train a spatial gene network, differentiate it, perturb it; deconvolve spots."""
+"""Tools: train a spatial gene network and perturb it; deconvolve spots; test and score perturbation screens."""
 
 from __future__ import annotations
 
@@ -9,12 +9,16 @@ if TYPE_CHECKING:
     from cytoripple.deconv.tool import deconvolve
     from cytoripple.grn.train import train_grn
     from cytoripple.perturb.simulate import perturb, splash
+    from cytoripple.vc.de import rank_genes_perturbations
+    from cytoripple.vc.evaluation import evaluate
 
-__all__ = ["deconvolve", "perturb", "splash", "train_grn"]
+__all__ = ["deconvolve", "evaluate", "perturb", "rank_genes_perturbations", "splash", "train_grn"]
 
 _HOME = {
     "deconvolve": "cytoripple.deconv.tool",
+    "evaluate": "cytoripple.vc.evaluation",
     "perturb": "cytoripple.perturb.simulate",
+    "rank_genes_perturbations": "cytoripple.vc.de",
     "splash": "cytoripple.perturb.simulate",
     "train_grn": "cytoripple.grn.train",
 }

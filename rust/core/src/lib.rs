@@ -10,13 +10,17 @@ pub mod error;
 pub mod gemm;
 pub mod lasso;
 pub mod ligand;
+pub mod matrix;
 pub mod neighbors;
 pub mod parallel;
 pub mod perturb;
 pub mod poisson;
 pub mod ripple;
+pub mod rowstore;
+pub mod screen;
 pub mod simd;
 pub mod splash;
 pub mod watch;
+pub mod wilcoxon;
 
 pub use error::{Error, Result};

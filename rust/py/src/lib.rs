@@ -5,12 +5,15 @@ use pyo3::prelude::*;
 mod convert;
 mod deconv;
 mod deconv_flash;
+mod expression;
 mod joint;
 mod lasso;
 mod ligand;
 mod neighbors;
 mod perturb;
 mod ripple;
+mod rowstore;
+mod wilcoxon;
 
 #[pymodule]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -24,6 +27,8 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     ligand::register(module)?;
     neighbors::register(module)?;
     perturb::register(module)?;
+    rowstore::register(module)?;
     ripple::register(module)?;
+    wilcoxon::register(module)?;
     Ok(())
 }
