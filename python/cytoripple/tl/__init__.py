@@ -1,4 +1,4 @@
-"""Tools: train a spatial gene network and perturb it; deconvolve spots; test and score perturbation screens."""
+"""Tools: train a spatial gene network, perturb it; deconvolve spots; test and score perturbation screens."""
 
 from __future__ import annotations
 
