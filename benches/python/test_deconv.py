@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from ratio import Ratio, machine
 
 Array = NDArray[np.float64]
 HEADER = (
@@ -146,6 +150,18 @@ def compare(n_spots: int, sides: tuple[str, ...] = SIDES, **more: Any) -> list[d
         row["rmse"] = float(np.sqrt(((shares - truth) ** 2).mean()))
         row["error"] = float(np.abs(shares - best.proportions).max())
     return rows
+
+
+def ratios() -> Iterator[Ratio]:
+    """Whole fits of both solvers against the package, one thread each."""
+    rows = {row["fit"]: row for row in compare(10_000, ("peer", "jacobi", "sor"))}
+    if "peer" not in rows:
+        return
+    peer = rows.pop("peer")
+    for side, ours in rows.items():
+        case = f"10,000 spots x 15,000 genes, {side}"
+        errors = ours["kkt"], peer["kkt"], "optimality residual"
+        yield Ratio("deconv", case, "flashdeconv", ours["cpu"], peer["cpu"], *errors, *machine())
 
 
 def test_ours_is_the_same_fit_for_less() -> None:

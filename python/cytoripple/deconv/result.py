@@ -73,9 +73,9 @@ class Deconvolution:
     sweeps, change
         Sweeps over the spots, and the largest change of a share in the last one; the most of any section.
     converged
-        The last sweep changed no share by more than 5e-4. Six sweeps seldom reach that: single shares still
-        move by a few hundredths between types that are hard to tell apart. Going on to the end
-        changed the error against planted truth by less than 2 %, in either direction.
+        The last sweep changed no share by more than 5e-4. Six sweeps (four for more than 5,000 spots) seldom
+        reach that: single shares still move by a few hundredths between types that are hard to tell apart.
+        Going on to the end changed the error against planted truth by less than 2 %, in either direction.
     residuals
         None for ``"fast"``.
     stability

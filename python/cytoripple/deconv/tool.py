@@ -83,7 +83,7 @@ def deconvolve(
     stability
         Also compute how much every share would move if the molecules were drawn again.
     seed
-        Chooses the 20,000 spots from which gene weights are learned when there are more.
+        Chooses the 5,000 spots from which gene weights are learned when there are more.
     threads
         0 takes every core. The result does not depend on it.
     key_added

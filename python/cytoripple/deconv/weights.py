@@ -19,7 +19,7 @@ Floats = NDArray[np.float64]
 
 BACKGROUND = 0.02
 """Share of the pooled profile that is added to every spot as background."""
-SAMPLE = 20_000
+SAMPLE = 5_000
 """Spots at most from which weights are learned."""
 LARGE_PLATFORM = 0.8
 NOTHING = np.zeros(0, dtype=np.int64)

@@ -62,7 +62,7 @@ def deconvolve(
     stability
         Also compute the standard deviation of every share if the molecules were drawn again.
     seed
-        Chooses the 20,000 spots from which gene weights are learned when there are more.
+        Chooses the 5,000 spots from which gene weights are learned when there are more.
     threads
         0 takes every core. The result does not depend on it.
     progress
