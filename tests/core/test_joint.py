@@ -250,3 +250,27 @@ def test_bad_input_is_named(change: dict[str, Any], message: str) -> None:
 def test_it_is_a_public_kernel() -> None:
     """The function is found where the documentation says."""
     assert ct.kernels.joint_sparse_group_lasso is joint_sparse_group_lasso
+
+
+def test_of_many_columns_only_candidates_are_corrected() -> None:
+    """Beyond 400 columns the correction is that of the columns near the uncorrected model, exactly."""
+    rng = np.random.default_rng(12)
+    n, p, kappa, a = 160, 450, 0.6, 0.1
+    x = rng.normal(size=(n, p)) + 0.3 * rng.normal(size=(n, 1))
+    types = np.arange(n) % 2
+    y = x[:, :5].sum(1) + np.where(types, 1, -1) * x[:, 5] + rng.normal(size=n)
+    sd, source = noise_of(12, x, 0.3)
+    plain = oracle.problem(x, y, types)
+    v = plain.scaled(joint_sparse_group_lasso(x, y, types, kappa=kappa).coef)
+    pull = np.abs(plain.gradient(v))
+    lam = plain.lam(kappa)
+    near = np.linalg.norm(np.maximum(pull / 0.5 - lam * a, 0), axis=1) >= lam * (1 - a) * np.sqrt(2)
+    assert 20 < near.sum() < 200
+    fit = joint_sparse_group_lasso(x, y, types, kappa=kappa, noise=ColumnNoise(sd, source))
+    assert fit.converged and not fit.coef[:, ~near].any()
+    same_level = kappa * np.sqrt(np.log(p) / np.log(near.sum()))
+    noise = ColumnNoise(sd[:, near], source[near])
+    alone = joint_sparse_group_lasso(x[:, near], y, types, kappa=same_level, noise=noise)
+    np.testing.assert_allclose(fit.coef[:, near], alone.coef, atol=1e-7)
+    assert alone.coef.any()
+    assert fit.lambda_max == pytest.approx(joint_sparse_group_lasso(x, y, types, kappa=kappa).lambda_max)

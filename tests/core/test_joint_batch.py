@@ -188,6 +188,18 @@ def test_small_types_empty_types_and_whole_folds() -> None:
     assert np.isfinite(errors).all() and (errors > 0).all()
 
 
+def test_a_signal_that_hardly_reaches_the_training_cells_is_harmless(case: Case) -> None:
+    """A column that is next to nothing but for one fold must not get a coefficient without limit."""
+    assert case.folds is not None
+    reached = case.folds == 2
+    case.received[:, 0] = np.where(reached, case.received[:, 0], 1e-4 * case.received[:, 0])
+    y, indptr, columns = case.batch
+    fit = case.design().fit_joint(y, indptr, columns, kappa=KAPPA)
+    assert fit.held_out_r2[:, :2].min() > -1
+    errors = case.design().joint_validation_errors(y, indptr, columns, [1.0, KAPPA])
+    assert (errors.max(axis=1) < 10 * errors.min(axis=1)).all()
+
+
 def test_targets_without_columns_get_intercepts(case: Case) -> None:
     """An empty list of columns is a model of means."""
     empty = replace(case, tables=[np.zeros((0, 3), dtype=np.int64)] * 2, y=case.y[:, :2])

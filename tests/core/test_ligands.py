@@ -275,7 +275,7 @@ def test_ctrl_c_stops_all_pairs_of_a_large_tissue() -> None:
     with pytest.raises(KeyboardInterrupt):
         received_ligands(xy, values, radius=20.0, method="direct")
     timer.join()
-    assert time.monotonic() - pressed[0] < 1.0
+    assert time.monotonic() - pressed[0] < 5.0  # all pairs would take minutes
 
 
 BAD: list[tuple[dict[str, Any], str]] = [

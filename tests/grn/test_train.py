@@ -40,11 +40,13 @@ def test_training_gives_a_complete_run(tmp_path: Path) -> None:
     assert summary["genes"] + summary["orphans"] == adata.n_vars
     curve = run.cross_validation
     lowest = curve["kappas"][int(np.argmin(curve["errors"]))]
-    assert abs(np.log2(summary["kappa"] / lowest)) <= 0.25 + 1e-12, "within half a step of the grid"
+    assert summary["kappa"] in curve["kappas"], "a value of the grid"
+    assert 1.0 <= summary["kappa"] / lowest < 1.5, "the lowest or the next larger one"
     assert run.settings.training.estimator == "joint"
     scores = run.scores()
     assert scores["converged"].all()
-    assert (scores["held_out_r2"] <= scores["r2_raw"] + 1e-9).mean() > 0.9
+    fitted = scores[scores["r2_raw"] > 0.02]
+    assert len(fitted) > 30 and (fitted["held_out_r2"] < fitted["r2_raw"]).mean() > 0.9
     assert summary["median_held_out_r2"] is not None
     assert set(run.radii) and set(run.radii.values()) <= {200.0, 50.0}
     assert run.cluster_labels == tuple(sorted(adata.obs["cell_type"].unique()))

@@ -10,11 +10,11 @@ import pytest
 import cytoripple as ct
 from cytoripple._errors import RunError
 from cytoripple._settings import Settings
-from cytoripple.io.effects import write_scales
+from cytoripple.io.effects import modulator_kind, write_scales
 from cytoripple.io.gene_log import ClusterFit, log_path, log_text
 from cytoripple.io.run import Run
 from cytoripple.io.run_file import RunRecord
-from cytoripple.pl.training import modulator_kind, modulator_strength, shown_name
+from cytoripple.pl.training import modulator_strength, shown_name
 
 CLUSTERS = np.repeat([0, 1], 10)
 

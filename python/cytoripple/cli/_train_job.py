@@ -190,7 +190,7 @@ def show(console: Console, report: Mapping[str, Any]) -> None:
 
     rows: dict[str, object] = {
         "genes trained": report["genes"],
-        "orphans (no modulator left)": report["orphans"],
+        "orphans (no coefficient left)": report["orphans"],
         "failed": report["failed"],
         "penalty multiplier (kappa)": text(report["kappa"]),
         "median R2 in sample": text(report["median_r2"]),

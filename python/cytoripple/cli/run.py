@@ -85,34 +85,28 @@ def overview(run: Run, top: int) -> dict[str, Any]:
 
 
 def best_genes(run: Run) -> pd.DataFrame:
-    """Genes by the mean R2 out of sample (in sample when that was not measured), weighted by cells."""
-    import numpy as np
-    import pandas as pd
+    """Trained genes by R2 out of sample (in sample when that was not measured), clusters weighted by cells.
 
+    ``modulators`` counts those with a coefficient in some cluster.
+    """
+    import numpy as np
+
+    from cytoripple.io import read_betadata
+
+    genes = run.genes()
     scores = run.scores()
-    scores = scores[scores["gene"].isin(run.genes())]
-    if scores.empty:
-        return pd.DataFrame(columns=["gene", "r2_in_sample", "r2_out_of_sample", "modulators"])
+    scores = scores[scores["gene"].isin(genes)]
     raw = scores["r2_raw"].fillna(scores["r2"])
-    weighted = pd.DataFrame(
-        {
-            "gene": scores["gene"],
-            "cells": scores["n_cells"],
-            "r2_in_sample": raw * scores["n_cells"],
-            "r2_out_of_sample": scores["held_out_r2"] * scores["n_cells"],
-            "modulators": scores["n_modulators"],
-        }
-    )
-    grouped = weighted.groupby("gene").agg(
-        cells=("cells", "sum"),
-        r2_in_sample=("r2_in_sample", "sum"),
-        r2_out_of_sample=("r2_out_of_sample", lambda column: column.sum(skipna=False)),
-        modulators=("modulators", "max"),
-    )
-    for name in ("r2_in_sample", "r2_out_of_sample"):
-        grouped[name] = grouped[name] / grouped["cells"]
-    order = np.where(grouped["r2_out_of_sample"].isna(), grouped["r2_in_sample"], grouped["r2_out_of_sample"])
-    return grouped.drop(columns="cells").iloc[np.argsort(-order, kind="stable")].reset_index()
+    sums = scores.assign(part=raw * scores["n_cells"]).groupby("gene")[["part", "n_cells"]].sum()
+    held_out = run.target_scores().set_index("gene")["held_out_r2"].reindex(sums.index)
+    used = {gene: int(table.betas.any(axis=0).sum()) for gene, table in read_betadata(run.directory).items()}
+    table = sums.assign(
+        r2_in_sample=sums["part"] / sums["n_cells"],
+        r2_out_of_sample=held_out,
+        modulators=[used.get(str(gene), 0) for gene in sums.index],
+    )[["r2_in_sample", "r2_out_of_sample", "modulators"]]
+    order = np.where(table["r2_out_of_sample"].isna(), table["r2_in_sample"], table["r2_out_of_sample"])
+    return table.iloc[np.argsort(-order, kind="stable")].rename_axis("gene").reset_index()
 
 
 def strongest_modulators(run: Run) -> pd.DataFrame | None:

@@ -25,24 +25,18 @@ def walk_grid(
 
     Returns
     -------
-    The multiplier at the lowest point of the parabola through the smallest error and its neighbors, and the
-    errors of the multipliers that were tried.
+    The multiplier of the grid at or just above the lowest point of the parabola through the smallest error
+    and its neighbors, and the errors of the multipliers that were tried. The curve is flat around its
+    minimum, so that noise decides between two neighbors on the grid: then the sparser model is taken.
     """
     errors = np.zeros(0)
     while len(errors) < len(KAPPAS) and (len(errors) == 0 or int(np.argmin(errors)) >= len(errors) - _BEHIND):
         size = _FIRST if len(errors) == 0 else _PIECE
         errors = np.concatenate([errors, errors_of(KAPPAS[len(errors) : len(errors) + size])])
     best = int(np.argmin(errors))
-    return float(KAPPAS[best] * 2.0 ** (-0.5 * _vertex(errors, best))), errors
+    return float(KAPPAS[best - 1 if _falls_before(errors, best) else best]), errors
 
 
-def _vertex(errors: NDArray[np.float64], best: int) -> float:
-    """Return the steps from the smallest error to the vertex of the parabola through it and its neighbors.
-
-    The grid is coarse: two values of nearly equal error would otherwise be told apart by noise.
-    """
-    if not 0 < best < len(errors) - 1:
-        return 0.0
-    before, here, after = errors[best - 1 : best + 2]
-    bend = before - 2.0 * here + after
-    return float(0.5 * (before - after) / bend) if bend > 0.0 else 0.0
+def _falls_before(errors: NDArray[np.float64], best: int) -> bool:
+    """Whether the parabola through the smallest error and its neighbors is lowest at a larger multiplier."""
+    return 0 < best < len(errors) - 1 and bool(errors[best - 1] < errors[best + 1])

@@ -73,7 +73,8 @@ def write_outcome(run_dir: Path, fit: TargetFit, sizes: NDArray[np.int64], setti
         "lasso_tol": settings.lasso.tol,
         "export": "orphan" if exported.is_orphan else "betadata",
     }
-    write_text(log_path(run_dir, gene), log_text(gene, _rows(fit, exported, sizes), header))
+    rows, selection = _rows(fit, exported, sizes), _selection(fit, exported)
+    write_text(log_path(run_dir, gene), log_text(gene, rows, header, selection))
     if exported.is_orphan:
         write_orphan(run_dir, gene, _why_orphan(fit, exported, settings.training.score_threshold))
     else:
@@ -120,6 +121,13 @@ def _rows(fit: TargetFit, exported: Exported, sizes: NDArray[np.int64]) -> list[
             )
         )
     return rows
+
+
+def _selection(fit: TargetFit, exported: Exported) -> dict[str, float]:
+    if fit.entry is None:
+        return {}
+    kept = np.flatnonzero(np.any(exported.betas != 0.0, axis=0))
+    return {fit.modulators.names[place]: float(fit.entry[place]) for place in kept}
 
 
 def _why_orphan(fit: TargetFit, exported: Exported, threshold: float | None) -> str:

@@ -27,9 +27,9 @@ def choose_kappa(fitter: Fitter, genes: Sequence[str], run_dir: Path, progress: 
 
     The error of a target is the sum, over clusters and held-out cells, of the squared error of the target
     scaled to unit variance in its cluster. The sum over targets is minimized over the grid 2, sqrt(2), ...,
-    1/64, down to where it has been rising for three values; among equals the larger multiplier is taken. The
-    multiplier is that of the lowest point of the parabola through the minimum and its neighbors. The curve is
-    also written to ``cv.feather``.
+    1/64, down to where it has been rising for three values. The multiplier is the value of the grid at or
+    just above the lowest point of the parabola through the minimum and its neighbors. The curve is also
+    written to ``cv.feather``.
 
     Parameters
     ----------

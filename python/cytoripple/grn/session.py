@@ -28,7 +28,7 @@ from cytoripple.grn.penalty import choose_kappa
 from cytoripple.grn.plan import Plan, plan_training
 from cytoripple.grn.queue import Claims, Counts, is_finished, run_queue
 from cytoripple.grn.report import write_report
-from cytoripple.io.effects import write_scales
+from cytoripple.io.effects import write_edges, write_scales
 from cytoripple.io.network import Network
 from cytoripple.io.run import MANIFEST_FILE, SCALES_FILE, Run, open_run
 from cytoripple.io.run_file import RunRecord, differing_keys, establish, read_record, store_choice
@@ -120,6 +120,7 @@ def train_tissue(
         counts = _train(plan, record, run_dir, claims, shown, stages)
         run = open_run(run_dir)
         with stages.stage("report"):
+            write_edges(run)
             write_report(run, tissue)
         with claims.waiting_for(_MANIFEST_CLAIM):
             _write_manifest(run_dir, plan, counts, stages)

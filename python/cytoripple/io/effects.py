@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from cytoripple._errors import RunError
 from cytoripple._provenance import atomic_path
-from cytoripple.io.run import SCALES_FILE, Run
+from cytoripple.io.gene_log import log_path, read_selection
+from cytoripple.io.run import EDGES_FILE, SCALES_FILE, Run
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -85,3 +86,49 @@ def standardized_effects(run: Run, genes: Sequence[str]) -> pd.DataFrame:
     # betadata come sorted by gene, so that a stable sort orders equal effects by gene
     order = np.argsort(-found["effect"].abs().to_numpy(), kind="stable")
     return found.iloc[order].reset_index(drop=True)
+
+
+def modulator_kind(name: str, extra: set[str]) -> str:
+    """Class of a modulator, read from its name."""
+    if "$" in name:
+        return "ligand-receptor"
+    if "#" in name:
+        return "ligand-TF"
+    return "extra" if name in extra else "TF"
+
+
+def edge_list(run: Run, genes: Sequence[str]) -> pd.DataFrame:
+    """Table of `Run.edges`."""
+    scores, targets = run.scores(), run.target_scores()
+    effects = standardized_effects(run, genes)
+    cells = scores.set_index(["gene", "cluster"])["n_cells"]
+    weight = cells.reindex([effects["gene"], effects["cluster"]]).fillna(0.0).to_numpy(dtype=np.float64)
+    parts = effects[["gene", "modulator"]].assign(
+        size=weight * effects["effect"].abs(), signed=weight * effects["effect"], clusters=1
+    )
+    sums = parts.groupby(["gene", "modulator"], sort=True)[["size", "signed", "clusters"]].sum().reset_index()
+    total = scores.groupby("gene")["n_cells"].sum().reindex(sums["gene"]).to_numpy(dtype=np.float64)
+    selection = {
+        (gene, name): value
+        for gene in sums["gene"].unique()
+        for name, value in read_selection(log_path(run.directory, gene)).items()
+    }
+    extra = set(run.settings.grn.extra_modulators)
+    predictable = dict(zip(targets["gene"], targets["predictable"], strict=True))
+    pairs = list(zip(sums["gene"], sums["modulator"], strict=True))
+    table = sums.assign(
+        kind=[modulator_kind(str(name), extra) for _, name in pairs],
+        importance=sums["size"] / total,
+        sign=np.sign(sums["signed"]).astype(np.int64),
+        selection=np.array([selection.get(pair, np.nan) for pair in pairs], dtype=np.float64),
+        predictable=np.array([bool(predictable.get(gene, False)) for gene, _ in pairs], dtype=np.bool_),
+    )
+    names = ["gene", "modulator", "kind", "importance", "sign", "clusters", "selection", "predictable"]
+    order = np.argsort(-table["importance"].to_numpy(), kind="stable")
+    return table[names].iloc[order].reset_index(drop=True)
+
+
+def write_edges(run: Run) -> None:
+    """Write the edge list of a run as CSV."""
+    with atomic_path(run.directory / EDGES_FILE) as temporary:
+        edge_list(run, run.genes()).to_csv(temporary, index=False)

@@ -22,6 +22,7 @@ _OLD = [
     "cnn_mse_first",
     "cnn_mse_last",
 ]
+_SELECTION = "# selection: largest multiplier of the penalty at which the modulator has a coefficient"
 _NEW = ["lasso_r2_raw", "held_out_r2", "gap", "objective", "lambda_max"]
 
 
@@ -57,11 +58,17 @@ def log_path(run_dir: Path, gene: str) -> Path:
     return run_dir / "log" / f"{gene.replace('/', '_').replace(chr(92), '_')}.log"
 
 
-def log_text(gene: str, rows: Sequence[ClusterFit], header: Mapping[str, object]) -> str:
+def log_text(
+    gene: str,
+    rows: Sequence[ClusterFit],
+    header: Mapping[str, object],
+    selection: Mapping[str, float] | None = None,
+) -> str:
     """Text of a log in the layout ``v2``.
 
     The first ten columns are those of ``v1``, with six decimals; further columns follow at the right with
-    all digits. Nothing in it depends on time or machine.
+    all digits. Nothing in it depends on time or machine. `selection` is, of every modulator with a
+    coefficient, the largest multiplier of the penalty at which it has one.
     """
     lines = [f"{_FIRST}v2", f"gene\t{gene}"]
     lines += [f"{key}\t{_text(value)}" for key, value in header.items()]
@@ -71,7 +78,21 @@ def log_text(gene: str, rows: Sequence[ClusterFit], header: Mapping[str, object]
         new = (row.r2_raw, row.held_out_r2, row.gap, row.objective, row.lambda_max)
         cells = (*old, _text(row.converged), 0, "NA", "NA", *(_text(value) for value in new))
         lines.append("\t".join(map(str, cells)))
+    if selection:
+        lines += ["", _SELECTION, *(f"{name}\t{_text(value)}" for name, value in selection.items())]
     return "\n".join(lines) + "\n"
+
+
+def read_selection(path: Path) -> dict[str, float]:
+    """Largest multiplier at which each modulator has a coefficient; empty where a log does not say."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    if _SELECTION not in lines:
+        return {}
+    pairs = (line.split("\t") for line in lines[lines.index(_SELECTION) + 1 :])
+    try:
+        return {name: float(value) for name, value in pairs}
+    except ValueError:
+        raise RunError(f"{path} has a selection that cannot be read: train the gene again") from None
 
 
 def read_log(path: Path) -> tuple[dict[str, str], list[ClusterFit]]:

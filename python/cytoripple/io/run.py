@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 RUN_FILE = "cytoripple_run.toml"
 RADII_FILE = "ligand_radii.csv"
 SCALES_FILE = "scales.feather"
+EDGES_FILE = "edges.csv"
 CURVE_FILE = "cv.feather"
 MANIFEST_FILE = "manifest.json"
 SUMMARY_FILE = "cytoripple_run_summary.html"
@@ -140,6 +141,7 @@ class Run:
         expected = self.provenance.get("n_targets")
         orphans, failed = len(self.orphans()), len(self.failed())
         done = len(genes) + orphans
+        targets = self.target_scores()
         return {
             "directory": str(self.directory),
             "genes": len(genes),
@@ -150,7 +152,7 @@ class Run:
             "clusters": list(self.cluster_labels),
             "median_r2": _median(kept["r2_raw"].fillna(kept["r2"])),
             "median_held_out_r2": _median(scores["held_out_r2"]),
-            "predictable": int(self.target_scores()["predictable"].sum()),
+            "predictable": int(targets.loc[targets["gene"].isin(genes), "predictable"].sum()),
             "converged": float(scores["converged"].mean()) if len(scores) else None,
             "kappa": self.cross_validation.get("kappa"),
             "conditions": sorted(self.conditions()),
@@ -177,6 +179,32 @@ class Run:
         from cytoripple.io.effects import standardized_effects
 
         return standardized_effects(self, self.genes() if genes is None else genes)
+
+    def edges(self, genes: list[str] | None = None) -> pd.DataFrame:
+        """Edges with their importance, all clusters together; training writes them as ``edges.csv``.
+
+        Parameters
+        ----------
+        genes
+            Targets to list; all trained ones when not given.
+
+        Returns
+        -------
+        One row per target and modulator with a coefficient, most important first: ``gene``, ``modulator``,
+        ``kind`` (TF, ligand-receptor, ligand-TF or extra), ``importance`` (mean over cells of the absolute
+        effect in standard deviations, see `effects`), ``sign`` (of the mean effect), ``clusters`` (how many
+        have a coefficient), ``selection`` (largest multiplier of the penalty at which the edge is in the
+        model: the larger, the surer; NaN where the estimator is not the joint one) and ``predictable``
+        (whether held-out cells of the target are predicted better than by the mean).
+
+        Raises
+        ------
+        RunError
+            The run has no column scales (it was stopped before its end, or is one of the reference).
+        """
+        from cytoripple.io.effects import edge_list
+
+        return edge_list(self, self.genes() if genes is None else genes)
 
 
 def open_run(path: str | Path) -> Run:

@@ -109,6 +109,8 @@ def joint_sparse_group_lasso(
         Counting noise of the columns. Its covariance is subtracted from ``Z'Z``: ``sum_i e_ij e_ik`` for
         columns of the same gene, with `e` scaled to at most 60 % of the variance of a column, and
         eigenvalues of ``G_c`` below 0.05 are raised to it. Types without any noise are left as they are.
+        Of more than 400 columns only those in the uncorrected model, or whose gradient there is at least
+        half of what brings a column in, are kept and corrected: at most 200, the nearest ones.
     tol
         Duality gap allowed relative to the objective. The fit then goes on to rounding level with Newton
         steps where the solution is unique.

@@ -261,8 +261,11 @@ class SpatialDesign:
         """Fit every target in all clusters together, one column being one group across the clusters.
 
         The objective is that of `joint_sparse_group_lasso`. Clusters with fewer than 10 cells get an
-        intercept only and do not count. Memory: 8 bytes x columns of a target squared x clusters x (folds +
-        2) per thread, beside that of the design.
+        intercept only and do not count. A column that varies in the training cells of a cluster less than a
+        tenth of what it varies over all cells is scaled by that tenth: a signal that reaches hardly a cell
+        would otherwise get a coefficient without limit. Memory beside that of the design, per thread: 8
+        bytes x columns of a target squared x clusters x (folds + 2), or 8 bytes x columns x cells in
+        clusters with fewer cells than columns.
 
         Parameters
         ----------
@@ -277,7 +280,8 @@ class SpatialDesign:
         noise_variance
             Variance of the counting noise of `expression`, cells x genes, used as float32 (see
             `counting_noise_variance`). Its covariance is taken out of the Gram matrices of the columns.
-            Received signals average many cells and count as free of noise.
+            Received signals average many cells and count as free of noise. Of more than 400 columns, at
+            most 200 are kept and corrected: those in the uncorrected model or near it.
         tol
             Duality gap allowed relative to the objective; the fit then goes on to rounding level.
         progress

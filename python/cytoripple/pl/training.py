@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cytoripple._errors import RunError
+from cytoripple.io.effects import modulator_kind
 from cytoripple.pl import _style
 
 if TYPE_CHECKING:
@@ -142,15 +143,6 @@ def modulator_strength(run: Run) -> pd.DataFrame:
     extra = set(run.settings.grn.extra_modulators)
     table.insert(1, "kind", [modulator_kind(str(name), extra) for name in table["modulator"]])
     return table
-
-
-def modulator_kind(name: str, extra: set[str]) -> str:
-    """Class of a modulator, read from its name."""
-    if "$" in name:
-        return "ligand-receptor"
-    if "#" in name:
-        return "ligand-TF"
-    return "extra" if name in extra else "TF"
 
 
 def shown_name(modulator: str) -> str:

@@ -46,8 +46,8 @@ impl Watch for Shared {
 /// Run a kernel without the interpreter lock in a pool of `threads` workers.
 ///
 /// The calling thread waits and wakes every 50 ms to let Python handle signals and to call
-/// `progress(done, total)`. Ctrl-C, or an exception from the callback, stops the kernel at its next tick
-/// and is raised. A panic becomes `CoreError`.
+/// `progress(done, total)`, which is also called at the end. Ctrl-C, or an exception from the callback, stops
+/// the kernel at its next tick and is raised. A panic becomes `CoreError`.
 pub fn run<T: Send>(
     py: Python<'_>,
     threads: usize,
@@ -78,7 +78,8 @@ pub fn run<T: Send>(
                 return Err(error);
             }
             match outcome {
-                Ok(result) => result.map_err(to_py),
+                Ok(Ok(result)) => Python::attach(|py| poll(py, watch, progress.as_ref())).map(|()| result),
+                Ok(Err(error)) => Err(to_py(error)),
                 Err(_) => {
                     Err(CoreError::new_err("internal error in a kernel: please report it with the input"))
                 }

@@ -36,20 +36,28 @@ impl System {
         Self { n, stride, scale, upper }
     }
 
-    /// Solve for the right side `b`, which becomes the solution; false, with `b` in an undefined state, when
-    /// the matrix is singular to working precision.
+    /// Factor the system; `None` when the matrix is singular to working precision.
     #[must_use]
-    pub fn solve(mut self, b: &mut [f64]) -> bool {
+    pub fn factored(mut self) -> Option<Factored> {
         let mut ok = self.scale.iter().all(|s| s.is_finite());
         if ok {
             factor(&mut self.upper, self.n, self.stride, 1e-14, &mut ok);
         }
-        if ok {
-            b.iter_mut().zip(&self.scale).for_each(|(b, s)| *b *= s);
-            substitute(&self.upper, self.stride, b);
-            b.iter_mut().zip(&self.scale).for_each(|(b, s)| *b *= s);
-        }
-        ok
+        ok.then_some(Factored(self))
+    }
+}
+
+/// A factored system.
+#[derive(Debug, Clone)]
+pub struct Factored(System);
+
+impl Factored {
+    /// Solve for the right side `b`, which becomes the solution.
+    pub fn solve(&self, b: &mut [f64]) {
+        let System { scale, upper, stride, .. } = &self.0;
+        b.iter_mut().zip(scale).for_each(|(b, s)| *b *= s);
+        substitute(upper, *stride, b);
+        b.iter_mut().zip(scale).for_each(|(b, s)| *b *= s);
     }
 }
 
@@ -113,18 +121,20 @@ fn subtract_block<const FMA: bool>(done: &[f64], rest: &mut [f64], stride: usize
     }
 }
 
-/// Solve `U^T U x = b` with the upper factor in `a`.
-fn substitute(a: &[f64], stride: usize, b: &mut [f64]) {
-    let n = b.len();
-    for i in 0..n {
-        let row = &a[i * stride..i * stride + n];
-        let (head, tail) = b.split_at_mut(i + 1);
-        head[i] /= row[i];
-        axpy::<false>(tail, -head[i], &row[i + 1..]);
-    }
-    for i in (0..n).rev() {
-        let row = &a[i * stride..i * stride + n];
-        b[i] = (b[i] - dot::<false>(&row[i + 1..], &b[i + 1..])) / row[i];
+widest! {
+    /// Solve `U^T U x = b` with the upper factor in `a`.
+    fn substitute(a: &[f64], stride: usize, b: &mut [f64]) {
+        let n = b.len();
+        for i in 0..n {
+            let row = &a[i * stride..i * stride + n];
+            let (head, tail) = b.split_at_mut(i + 1);
+            head[i] /= row[i];
+            axpy::<FMA>(tail, -head[i], &row[i + 1..]);
+        }
+        for i in (0..n).rev() {
+            let row = &a[i * stride..i * stride + n];
+            b[i] = (b[i] - dot::<FMA>(&row[i + 1..], &b[i + 1..])) / row[i];
+        }
     }
 }
 
@@ -135,7 +145,11 @@ fn substitute(a: &[f64], stride: usize, b: &mut [f64]) {
 pub fn solve(a: &[f64], b: &mut [f64]) -> bool {
     let n = b.len();
     let diagonal: Vec<f64> = (0..n).map(|i| a[i * n + i]).collect();
-    System::new(&diagonal, 0.0, |i, row| row.copy_from_slice(&a[i * n + i..(i + 1) * n])).solve(b)
+    let system = System::new(&diagonal, 0.0, |i, row| row.copy_from_slice(&a[i * n + i..(i + 1) * n]));
+    system.factored().is_some_and(|factored| {
+        factored.solve(b);
+        true
+    })
 }
 
 /// Largest independent set of the columns of a Gram matrix, taken greedily in the given order.

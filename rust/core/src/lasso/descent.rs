@@ -37,6 +37,9 @@ const EXACT: f64 = 1e-7;
 /// The same for sweeps over the support, which only prepare the next full sweep.
 const ROUGH: f64 = 1e-3;
 
+/// Largest `G_jj d^2` of a full sweep, relative to the objective of zeros, after which a polished fit is left.
+const RESTED: f64 = 1e-24;
+
 /// Rounds of Newton steps and full sweeps that polish a finished fit.
 const POLISH_ROUNDS: usize = 10;
 
@@ -84,7 +87,7 @@ impl<'a> Descent<'a> {
     fn judge<Q: Quadratic>(&mut self, quadratic: &mut Q, moved: f64) -> Option<bool> {
         let null = quadratic.null();
         if let Stage::Polishing { rounds, reached, rule } = self.stage {
-            let settled = reached == Reached::Stuck || moved <= 1e-24 * null;
+            let settled = reached == Reached::Stuck || moved <= RESTED * null;
             if settled || rounds >= POLISH_ROUNDS || self.n_iter >= self.control.max_iter {
                 return self.end(quadratic, rule);
             }
@@ -116,7 +119,7 @@ impl<'a> Descent<'a> {
         }
         self.primal = found.primal;
         let room = self.n_iter < self.control.max_iter;
-        if let (Some(rule), true) = (rule, self.control.polish && room) {
+        if let (Some(rule), true) = (rule, self.control.polish && room && moved > RESTED * null) {
             let reached = newton(quadratic, self.penalty, self.w, 6);
             self.stage = Stage::Polishing { rounds: 1, reached, rule };
             return Some(false);
@@ -239,7 +242,9 @@ fn descend<const FMA: bool, Q: Quadratic>(quadratic: &mut Q, run: &mut Descent<'
 #[inline(always)]
 fn settle<const FMA: bool, Q: Quadratic>(quadratic: &mut Q, run: &mut Descent<'_>) {
     let support: Vec<usize> = (0..run.w.len()).filter(|&j| run.w[j] != 0.0).collect();
-    let limit = 1e-3 * run.control.tol * run.primal / run.w.len() as f64;
+    // Where the certificate was not met at this limit, the next one is finer.
+    let finer = 0.1f64.powi(run.looks.saturating_sub(1).min(8) as i32);
+    let limit = finer * 1e-3 * run.control.tol * run.primal / run.w.len() as f64;
     let floor = 1e-31 * quadratic.null();
     let patience = PATIENCE.max(quadratic.step_price(support.len()));
     let mut sweeps = 0;

@@ -3,7 +3,7 @@
 //! Householder reflections to a tridiagonal matrix, then implicit QL steps whose rotations are applied to the
 //! rows of the transposed basis, which are contiguous (Golub and Van Loan, Matrix Computations, 8.3).
 
-use super::quadratic::{LANES, axpy, dot};
+use super::quadratic::{LANES, axpy, dot, registers_dot};
 use super::syrk;
 use crate::simd::fma;
 use crate::widest;
@@ -142,31 +142,6 @@ fn subtract_pair<const FMA: bool>(a: &mut [f64], i: usize, stride: usize, from: 
     for ((row, p), v) in row.iter_mut().zip(&p[from..]).zip(&v[from..]) {
         *row = fma::<FMA>(x, *p, fma::<FMA>(y, *v, *row));
     }
-}
-
-/// Sum of products of whole registers.
-#[inline(always)]
-fn registers_dot<const FMA: bool>(a: &[f64], b: &[f64]) -> f64 {
-    let (a, b) = (a.as_chunks::<LANES>().0, b.as_chunks::<LANES>().0);
-    let (mut even, mut odd) = ([0.0; LANES], [0.0; LANES]);
-    let (a_pairs, a_last) = a.as_chunks::<2>();
-    let (b_pairs, b_last) = b.as_chunks::<2>();
-    for (a, b) in a_pairs.iter().zip(b_pairs) {
-        for i in 0..LANES {
-            even[i] = fma::<FMA>(a[0][i], b[0][i], even[i]);
-            odd[i] = fma::<FMA>(a[1][i], b[1][i], odd[i]);
-        }
-    }
-    for (a, b) in a_last.iter().zip(b_last) {
-        for i in 0..LANES {
-            even[i] = fma::<FMA>(a[i], b[i], even[i]);
-        }
-    }
-    let mut sum = 0.0;
-    for i in 0..LANES {
-        sum += even[i] + odd[i];
-    }
-    sum
 }
 
 widest! {

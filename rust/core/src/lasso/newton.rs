@@ -1,6 +1,6 @@
 //! Newton steps on the support: quadratic convergence once the signs are right.
 
-use super::cholesky::System;
+use super::cholesky::{Factored, System};
 use super::groups::{Penalty, norm};
 use super::low_rank::{self, Bend};
 use super::quadratic::Quadratic;
@@ -10,6 +10,12 @@ const LARGEST_SUPPORT: usize = 1500;
 
 /// The same where the Hessian is singular without the bends of the groups: there sweeps alone do better.
 const LARGEST_SINGULAR: usize = 300;
+
+/// Predicted decrease, relative to the objective of zeros, from which on a factor is kept for the next step.
+const SETTLED: f64 = 1e-6;
+
+/// Share of the predicted decrease of the step before that one with its factor may have.
+const WORTH: f64 = 1e-2;
 
 /// What a run of Newton steps reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,33 +30,59 @@ pub enum Reached {
 
 /// At most `steps` Newton steps on the nonzero coefficients.
 ///
-/// The Hessian is `G_AA + sum_g weight_g / ||w_g|| (I - u u^T)` with `u = w_g / ||w_g||`. The
-/// objective never rises; `quadratic` ends placed at `w`.
+/// The Hessian is `G_AA + sum_g weight_g / ||w_g|| (I - u u^T)` with `u = w_g / ||w_g||`. Near the optimum it
+/// hardly changes, and its factor serves for further steps as long as they pay. The objective never rises;
+/// `quadratic` ends placed at `w`.
 pub fn newton<Q: Quadratic>(quadratic: &mut Q, penalty: &Penalty, w: &mut [f64], steps: usize) -> Reached {
     let null = quadratic.null();
     let mut descent = vec![0.0; w.len()];
+    let mut kept: Option<(Vec<usize>, Factored)> = None;
+    let mut before = f64::INFINITY;
+    let mut left = steps;
     quadratic.place(w);
-    for _ in 0..steps {
+    loop {
         let support: Vec<usize> = (0..w.len()).filter(|&j| w[j] != 0.0).collect();
         if support.is_empty() {
             return Reached::Optimum;
         }
         quadratic.descent(&mut descent);
         let local = Local::new(quadratic, penalty, w, &support, &descent);
-        let Some(direction) = local.direction(quadratic, &support) else {
-            return Reached::Stuck;
+        let old = kept.take().filter(|(of, _)| *of == support);
+        let reused = old.is_some();
+        let (direction, factored) = match old {
+            Some((_, factored)) => {
+                let mut direction = local.slope.clone();
+                factored.solve(&mut direction);
+                (direction, Some(factored))
+            }
+            None if left == 0 => return Reached::Progress,
+            None => {
+                left -= 1;
+                match local.direction(quadratic, &support) {
+                    Some(found) => found,
+                    None => return Reached::Stuck,
+                }
+            }
         };
         let decrement: f64 = direction.iter().zip(&local.slope).map(|(d, s)| d * s).sum();
+        let pays = decrement <= WORTH * before;
+        if reused && !pays {
+            continue;
+        }
         let pulls = support.iter().zip(&direction).map(|(&j, d)| descent[j] * d);
         let line = Line { support: &support, direction: &direction, smooth_slope: -pulls.sum::<f64>() };
         if !search(quadratic, penalty, w, &line) {
+            if reused {
+                continue;
+            }
             return Reached::Stuck;
         }
         if decrement <= 1e-26 * null {
             return Reached::Optimum;
         }
+        before = decrement;
+        kept = factored.filter(|_| decrement <= SETTLED * null).map(|f| (support, f));
     }
-    Reached::Progress
 }
 
 /// Second-order model of the objective on the support.
@@ -105,14 +137,19 @@ impl Local {
         self.diagonal.iter_mut().zip(&self.ridge).for_each(|(d, r)| *d += r);
     }
 
-    /// Newton direction; a singular Hessian is damped. `None` when it is too large.
-    pub(crate) fn direction<Q: Quadratic>(&self, quadratic: &Q, support: &[usize]) -> Option<Vec<f64>> {
+    /// Newton direction, with the factor of the Hessian if there is one; a singular Hessian is damped. `None` when
+    /// it is too large.
+    pub(crate) fn direction<Q: Quadratic>(
+        &self,
+        quadratic: &Q,
+        support: &[usize],
+    ) -> Option<(Vec<f64>, Option<Factored>)> {
         let mut largest = LARGEST_SUPPORT;
         if let Some((columns, cells)) = quadratic.short_columns(support) {
             let (bends, ridge) = (self.bends(), &self.ridge);
             let solved = low_rank::solve(&columns, cells, &bends, ridge, &self.unit, &self.slope);
-            if solved.is_some() {
-                return solved;
+            if let Some(direction) = solved {
+                return Some((direction, None));
             }
             largest = LARGEST_SINGULAR;
         }
@@ -128,9 +165,11 @@ impl Local {
                 }
                 row[0] += self.bend[i] + self.ridge[i];
             });
+            let Some(factored) = system.factored() else { continue };
             let mut direction = self.slope.clone();
-            if system.solve(&mut direction) && direction.iter().all(|d| d.is_finite()) {
-                return Some(direction);
+            factored.solve(&mut direction);
+            if direction.iter().all(|d| d.is_finite()) {
+                return Some((direction, Some(factored)));
             }
         }
         None

@@ -186,7 +186,7 @@ fn newton_point<Q: Quadratic>(
     let mut local = Local::new(quadratic, penalty, &here.image, &support, &here.descent);
     local.slope = support.iter().map(|&j| apart[j]).collect();
     local.add_ridge(support.iter().map(|&j| 1.0 / reach[j]));
-    let direction = local.direction(quadratic, &support)?;
+    let (direction, _) = local.direction(quadratic, &support)?;
     for (&j, d) in support.iter().zip(&direction) {
         target[j] += d;
     }

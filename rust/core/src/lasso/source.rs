@@ -88,6 +88,17 @@ impl<'a> Source<'a> {
         }
     }
 
+    /// Variance of column `j` over all cells.
+    pub(crate) fn variance(&self, j: usize) -> f64 {
+        match &self.cells {
+            Cells::Moments { total, .. } => total.variance(j),
+            Cells::Rows { columns, y, .. } => {
+                let column = &columns[j * y.len()..(j + 1) * y.len()];
+                column.iter().map(|v| v * v).sum::<f64>() / y.len() as f64
+            }
+        }
+    }
+
     /// Variance of the target over all cells.
     pub(crate) fn variance_y(&self) -> f64 {
         match &self.cells {
@@ -139,8 +150,9 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// Columns that vary by more than rounding in the cells of `moments`, a part of `total`.
-    pub(crate) fn live(&self, moments: &Moments, total: &Moments) -> Vec<bool> {
+    /// Columns that vary by more than rounding in the cells of `moments`, some of those of this source.
+    pub(crate) fn live(&self, moments: &Moments) -> Vec<bool> {
+        let Cells::Moments { total, .. } = &self.cells else { return vec![true; self.groups.len()] };
         let varies = |j: usize| {
             let (here, all) = (moments.variance(j), total.variance(j));
             let raw = all + self.means[j] * self.means[j];
@@ -162,7 +174,7 @@ impl<'a> Source<'a> {
         if variance_y <= ROUNDING * total.variance_y() {
             return Ok(None);
         }
-        let live = self.live(moments, total);
+        let live = self.live(moments);
         let layout = self.layout(&live, moments.n, estimator)?;
         let standardizes = estimator.regularization.standardizes();
         let factor = |variance: f64| if standardizes { 1.0 / variance.sqrt() } else { 1.0 };
@@ -232,7 +244,7 @@ impl<'a> Source<'a> {
 }
 
 /// Entries outside a range.
-fn outside(values: &[f64], hold: &Range<usize>) -> Vec<f64> {
+pub(crate) fn outside(values: &[f64], hold: &Range<usize>) -> Vec<f64> {
     [&values[..hold.start], &values[hold.end..]].concat()
 }
 

@@ -4,7 +4,7 @@ use super::assemble::{Shared, Target, target_moments};
 use super::design::{ClusterTable, Column, Signals};
 use super::joint::{LEAST_CELLS, NoiseTable, TypeSource};
 use super::plan::Plan;
-use super::source::{Cells, Source};
+use super::source::Source;
 use crate::check;
 use crate::error::{Error, Result};
 use crate::watch::Watch;
@@ -229,8 +229,8 @@ fn uses_gram(plan: &Plan, cluster: &Cluster, t: usize) -> bool {
     cluster.rows.len() > plan.targets[t].len().max(1)
 }
 
-fn large_enough(_: &Plan, cluster: &Cluster, _: usize) -> bool {
-    cluster.rows.len() >= LEAST_CELLS
+fn joint_uses_gram(plan: &Plan, cluster: &Cluster, t: usize) -> bool {
+    cluster.rows.len() >= LEAST_CELLS && uses_gram(plan, cluster, t)
 }
 
 /// Work on every target in all clusters at a time, the targets in parallel; results are handed to `take` in the
@@ -241,7 +241,7 @@ pub(crate) fn visit_targets<R: Send>(
     targets: &Targets<'_>,
     noise: Option<ArrayView2<'_, f32>>,
     watch: &dyn Watch,
-    work: impl Fn(&[TypeSource<'_>]) -> R + Sync,
+    work: impl Fn(Vec<TypeSource<'_>>) -> R + Sync,
     mut take: impl FnMut(usize, R),
 ) -> Result<()> {
     let n_cells = signals.expression.n_cells();
@@ -256,7 +256,7 @@ pub(crate) fn visit_targets<R: Send>(
     let clusters: Vec<Cluster> = (0..n_clusters).map(|c| partition.cluster(c)).collect();
     let mut batches = Vec::with_capacity(n_clusters);
     for (c, cluster) in clusters.iter().enumerate() {
-        let batch = ClusterBatch::new(signals, targets, &plan, cluster, c, large_enough, &|| tick(0));
+        let batch = ClusterBatch::new(signals, targets, &plan, cluster, c, joint_uses_gram, &|| tick(0));
         let deviations = noise.map(|v| NoiseTable::new(signals, v, &cluster.rows, &plan.unique));
         batches.push((batch.ok_or_else(cancelled)?, deviations));
     }
@@ -266,9 +266,8 @@ pub(crate) fn visit_targets<R: Send>(
             if !tick(0) {
                 return Err(cancelled());
             }
-            let types: Vec<TypeSource<'_>> =
-                batches.iter().map(|(batch, noise)| batch.type_source(t, noise.as_ref())).collect();
-            let result = work(&types);
+            let result =
+                work(batches.iter().map(|(batch, noise)| batch.type_source(t, noise.as_ref())).collect());
             tick(1);
             Ok(result)
         })
@@ -299,15 +298,11 @@ fn check_noise(signals: &Signals<'_>, noise: Option<ArrayView2<'_, f32>>) -> Res
 impl ClusterBatch<'_> {
     fn type_source(&self, t: usize, noise: Option<&NoiseTable>) -> TypeSource<'_> {
         let source = self.source(t);
-        let noise = match (&source.cells, noise) {
-            (Cells::Moments { total, .. }, Some(table)) => {
-                let columns: Vec<Column> =
-                    self.plan.targets[t].iter().map(|&id| self.plan.unique[id]).collect();
-                let variances: Vec<f64> = (0..columns.len()).map(|j| total.variance(j)).collect();
-                table.of(&self.table, &columns, &variances, &self.cluster.sets)
-            }
-            _ => None,
-        };
+        let noise = noise.filter(|_| self.cluster.rows.len() >= LEAST_CELLS).and_then(|table| {
+            let columns: Vec<Column> = self.plan.targets[t].iter().map(|&id| self.plan.unique[id]).collect();
+            let variances: Vec<f64> = (0..columns.len()).map(|j| source.variance(j)).collect();
+            table.of(&self.table, &columns, &variances, &self.cluster.sets)
+        });
         TypeSource { source, set_of_fold: self.cluster.set_of_fold.clone(), noise }
     }
 }

@@ -1,6 +1,7 @@
 //! All targets of a batch, each in all types together.
 
-use super::problem::{JointFitted, fit_joint_source, joint_path_errors};
+use super::fit::{JointFitted, fit_joint_source, joint_path_errors};
+use super::problem::JointSource;
 use crate::error::{Error, Result};
 use crate::lasso::Settings;
 use crate::lasso::batch::BatchFit;
@@ -56,7 +57,7 @@ pub fn fit(
         targets,
         noise,
         watch,
-        |types| fit_joint_source(types, folds, &path, l1_share, control),
+        |types| fit_joint_source(&JointSource::guarded(types), folds, &path, l1_share, control),
         |target, fitted: JointFitted| {
             store(&mut out, targets, target, &fitted);
             entry.extend_from_slice(&fitted.entry);
@@ -93,7 +94,7 @@ pub fn validation_errors(
         targets,
         None,
         watch,
-        |types| joint_path_errors(types, partition.n_folds, kappas, l1_share, control),
+        |types| joint_path_errors(&JointSource::guarded(types), partition.n_folds, kappas, l1_share, control),
         |target, errors: Vec<f64>| out.row_mut(target).iter_mut().zip(errors).for_each(|(to, e)| *to = e),
     )?;
     Ok(out)

@@ -31,11 +31,13 @@
 //! A `t` near 1 makes the bound independent of `C`, so nothing is lost at the optimum.
 
 pub mod batch;
+mod fit;
 mod noise;
 mod problem;
 pub mod single;
 mod state;
+mod training;
 
 pub(crate) use noise::NoiseTable;
 pub(crate) use problem::{LEAST_CELLS, TypeSource};
-pub use state::JointState;
+pub use state::{Columns, JointState, TypeForm};

@@ -71,15 +71,28 @@ impl Noise {
         }
     }
 
-    /// Take the noise of all cells but those of the set `hold` out of the Gram `a` of the columns times `factors`
-    /// over `n` cells, row by row.
-    pub(crate) fn subtract(&self, hold: Option<usize>, factors: &[f64], n: usize, a: &mut [f64]) {
-        let p = factors.len();
-        let by: Vec<f64> = factors.iter().zip(&self.cap).map(|(f, cap)| f * cap).collect();
+    /// Take the noise of all cells but those of the set `hold` out of the Gram `a` of the columns `order` times
+    /// `factors` over `n` cells, row by row.
+    pub(crate) fn subtract(
+        &self,
+        hold: Option<usize>,
+        order: &[usize],
+        factors: &[f64],
+        n: usize,
+        a: &mut [f64],
+    ) {
+        let p = order.len();
+        let by: Vec<f64> = factors.iter().zip(order).map(|(f, &j)| f * self.cap[j]).collect();
+        let mut position = vec![None; self.cap.len()];
+        order.iter().enumerate().for_each(|(k, &j)| position[j] = Some(k));
         let mut at = 0;
         for block in &self.blocks {
             for &j in block {
                 for &k in block {
+                    let (Some(j), Some(k)) = (position[j], position[k]) else {
+                        at += 1;
+                        continue;
+                    };
                     let held = hold.and_then(|s| self.sets.get(s)).map_or(0.0, |set| set[at]);
                     a[j * p + k] -= by[j] * by[k] * (self.total[at] - held) / n as f64;
                     at += 1;
@@ -166,7 +179,7 @@ mod tests {
         let noise =
             Noise::new(&[5, 5, 2], &deviations, &[1.0, 1.0, 1.0], std::slice::from_ref(&(0..4))).unwrap();
         let mut a = vec![0.0; 9];
-        noise.subtract(None, &[1.0; 3], 4, &mut a);
+        noise.subtract(None, &[0, 1, 2], &[1.0; 3], 4, &mut a);
         approx::assert_relative_eq!(a[0], -0.6, epsilon = 1e-12);
         approx::assert_relative_eq!(a[4], -0.01, epsilon = 1e-12);
         approx::assert_relative_eq!(a[1], -0.1 * 0.6f64.sqrt(), epsilon = 1e-12);

@@ -1,15 +1,17 @@
 //! One target in all types, ready to be fitted on all cells or without one fold.
 
 use super::noise::Noise;
-use super::state::JointState;
+use super::state::{JointState, TypeForm};
+use super::training::Training;
 use crate::lasso::descent::descend_joint;
 use crate::lasso::eigen;
-use crate::lasso::gap::dual_norm;
+use crate::lasso::gap::{block_dual_norm, dual_norm};
 use crate::lasso::gram::Gram;
 use crate::lasso::groups::{Block, Penalty};
-use crate::lasso::path::HeldOut;
+use crate::lasso::quadratic::Quadratic;
 use crate::lasso::source::{Cells, Model, ROUNDING, Source};
 use crate::lasso::{Control, Outcome};
+use std::borrow::Cow;
 
 /// Types with fewer cells get an intercept only.
 pub(crate) const LEAST_CELLS: usize = 10;
@@ -18,7 +20,20 @@ pub(crate) const LEAST_CELLS: usize = 10;
 const FLOOR: f64 = 0.05;
 
 /// Tolerance on the way to the last multiplier of a path.
-const ROUGH: f64 = 1e-4;
+pub(crate) const ROUGH: f64 = 1e-4;
+
+/// Largest number of columns that are all corrected: the work of raising eigenvalues grows with its cube.
+const EXACT_COLUMNS: usize = 400;
+
+/// Largest number of candidates among more columns.
+const CANDIDATES: usize = 200;
+
+/// A column is scaled by at least this share of its deviation over all cells. One that is almost constant in the
+/// training cells of a type, such as a signal that reaches a single cell, would get a coefficient without limit.
+const LEAST_SHARE: f64 = 0.1;
+
+/// Share of the reach of a column in the model from which on a column is a candidate for it.
+const NEAR: f64 = 0.5;
 
 /// One target in one type.
 pub(crate) struct TypeSource<'a> {
@@ -26,6 +41,47 @@ pub(crate) struct TypeSource<'a> {
     /// For each fold its set of cells, when it has any here.
     pub(crate) set_of_fold: Vec<Option<usize>>,
     pub(crate) noise: Option<Noise>,
+}
+
+/// One target in all types.
+pub(crate) struct JointSource<'a> {
+    pub(crate) types: Vec<TypeSource<'a>>,
+    /// Smallest variance by which each column is scaled.
+    least: Vec<f64>,
+}
+
+impl<'a> JointSource<'a> {
+    /// Columns are scaled by their deviation in each type.
+    pub(crate) fn new(types: Vec<TypeSource<'a>>) -> Self {
+        let columns = types.first().map_or(0, |t| t.source.groups.len());
+        Self { types, least: vec![0.0; columns] }
+    }
+
+    /// The same, but by at least [`LEAST_SHARE`] of their deviation over the cells of all types.
+    pub(crate) fn guarded(types: Vec<TypeSource<'a>>) -> Self {
+        let mut out = Self::new(types);
+        let large: Vec<(f64, &Source<'_>)> = out
+            .types
+            .iter()
+            .map(|t| (t.source.n_cells(None) as f64, &t.source))
+            .filter(|(n, _)| *n >= LEAST_CELLS as f64)
+            .collect();
+        let total: f64 = large.iter().map(|(n, _)| n).sum();
+        let spread = |j: usize| {
+            let mean = large.iter().map(|(n, source)| n * source.means[j]).sum::<f64>() / total;
+            let around = |source: &Source<'_>| source.variance(j) + (source.means[j] - mean).powi(2);
+            large.iter().map(|(n, source)| n * around(source)).sum::<f64>() / total
+        };
+        if total > 0.0 {
+            let least = (0..out.least.len()).map(|j| LEAST_SHARE * LEAST_SHARE * spread(j)).collect();
+            out.least = least;
+        }
+        out
+    }
+
+    fn columns(&self) -> usize {
+        self.least.len()
+    }
 }
 
 impl TypeSource<'_> {
@@ -44,53 +100,78 @@ impl TypeSource<'_> {
         self.set(Some(fold)).filter(|_| self.n_training(Some(fold)) > 0)
     }
 
-    fn constant(&self, fold: Option<usize>) -> Model {
+    pub(crate) fn constant(&self, fold: Option<usize>) -> Model {
         let set = self.set(fold).filter(|_| self.n_training(fold) > 0);
         Model::constant(self.source.groups.len(), self.source.training_mean_y(set))
     }
 
-    /// The type as a member of the joint problem, weighing `share` of all training cells.
-    fn member(&self, at: usize, fold: Option<usize>, share: f64) -> Option<Member> {
-        let Cells::Moments { total, sets } = &self.source.cells else { return None };
+    /// The type with the columns `order` as a member of the joint problem, weighing `share` of all training cells;
+    /// with `correct` its noise is taken out.
+    fn member(
+        &self,
+        at: usize,
+        fold: Option<usize>,
+        share: f64,
+        least: &[f64],
+        order: &[usize],
+        correct: bool,
+    ) -> Member {
         let set = self.set(fold);
-        let moments = match set {
-            Some(s) => &total.without(&sets[s]),
-            None => total,
-        };
-        let variance_y = moments.variance_y();
-        let varies = self.source.target_varies() && variance_y > ROUNDING * total.variance_y();
+        let training = self.training(set);
+        let (variance_y, all) = (training.variance_y(), self.source.variance_y());
+        let varies = self.source.target_varies() && variance_y > ROUNDING * all;
         let factor_y = if varies { (share / variance_y).sqrt() } else { 0.0 };
-        let live = self.source.live(moments, total);
-        let usable = live.iter().zip(&self.source.allowed).enumerate();
-        let factors: Vec<f64> = usable
-            .map(
-                |(j, (live, allowed))| if *live && *allowed { 1.0 / moments.variance(j).sqrt() } else { 0.0 },
-            )
-            .collect();
-        let order: Vec<usize> = (0..factors.len()).collect();
-        let gram = moments.gram(&order, &factors, factor_y);
+        let factor = |j: usize| match training.variance(j) {
+            Some(variance) if self.source.allowed[j] => 1.0 / variance.max(least[j]).sqrt(),
+            _ => 0.0,
+        };
+        let factors: Vec<f64> = order.iter().map(|&j| factor(j)).collect();
         let scales = Scales {
             at,
-            offsets: order.iter().map(|&j| moments.mean(j)).collect(),
-            offset_y: moments.mean_y(),
+            offsets: order.iter().map(|&j| training.mean(j)).collect(),
+            offset_y: training.mean_y(),
             factors,
             factor_y,
         };
-        let Some(noise) = &self.noise else { return Some(Member { gram, scales, surplus: 0.0 }) };
-        let (gram, surplus) = corrected(&gram, noise, set, &scales.factors, moments.n);
-        Some(Member { gram, scales, surplus })
+        let noise = self.noise.as_ref().filter(|_| correct);
+        let Some(noise) = noise else {
+            let form = training.form(order, &scales.factors, factor_y);
+            return Member { form, scales, surplus: 0.0 };
+        };
+        let gram = training.gram(order, &scales.factors, factor_y);
+        let (gram, surplus) = corrected(&gram, noise, set, order, &scales.factors, training.n());
+        Member { form: TypeForm::Gram(gram), scales, surplus }
+    }
+
+    fn training(&self, set: Option<usize>) -> Training<'_> {
+        match (&self.source.cells, set) {
+            (Cells::Moments { total, .. }, None) => Training::of_moments(&self.source, Cow::Borrowed(total)),
+            (Cells::Moments { total, sets }, Some(s)) => {
+                Training::of_moments(&self.source, Cow::Owned(total.without(&sets[s])))
+            }
+            (Cells::Rows { columns, y, sets }, set) => {
+                Training::of_rows(&self.source.means, columns, y, set.map(|s| &sets[s]))
+            }
+        }
     }
 }
 
-/// Gram without the noise of its columns, and what was added to the variance of the target so that the Gram
-/// remains one of some data.
-fn corrected(gram: &Gram, noise: &Noise, set: Option<usize>, factors: &[f64], n: usize) -> (Gram, f64) {
+/// Gram of the columns `order` without their noise, and what was added to the variance of the target so that the
+/// Gram remains one of some data.
+fn corrected(
+    gram: &Gram,
+    noise: &Noise,
+    set: Option<usize>,
+    order: &[usize],
+    factors: &[f64],
+    n: usize,
+) -> (Gram, f64) {
     let p = factors.len();
     let mut a: Vec<f64> = (0..p).flat_map(|j| gram.row(j).iter().copied()).collect();
-    noise.subtract(set, factors, n, &mut a);
+    noise.subtract(set, order, factors, n, &mut a);
     let live: Vec<usize> = (0..p).filter(|&j| factors[j] != 0.0).collect();
-    let mut inner: Vec<f64> =
-        live.iter().flat_map(|&j| live.iter().map(move |&k| (j, k))).map(|(j, k)| a[j * p + k]).collect();
+    let entries = live.iter().flat_map(|&j| live.iter().map(move |&k| j * p + k));
+    let mut inner: Vec<f64> = entries.map(|at| a[at]).collect();
     let b: Vec<f64> = live.iter().map(|&j| gram.xy[j]).collect();
     let energy = eigen::raise(&mut inner, &b, FLOOR);
     for (row, &j) in inner.chunks_exact(live.len().max(1)).zip(&live) {
@@ -102,12 +183,12 @@ fn corrected(gram: &Gram, noise: &Noise, set: Option<usize>, factors: &[f64], n:
 }
 
 struct Member {
-    gram: Gram,
+    form: TypeForm,
     scales: Scales,
     surplus: f64,
 }
 
-/// How the units of the solver relate to the raw ones in one type.
+/// How the units of the solver relate to the raw ones in one type; columns in solver order.
 struct Scales {
     /// Position of the type.
     at: usize,
@@ -121,34 +202,105 @@ struct Scales {
 
 /// A problem in solver units.
 pub(crate) struct JointProblem {
-    grams: Vec<Gram>,
+    /// Column at each position.
+    order: Vec<usize>,
+    forms: Vec<TypeForm>,
     scales: Vec<Scales>,
     /// Penalty of the multiplier 1.
     penalty: Penalty,
     surplus: f64,
     constants: Vec<Model>,
+    /// Smallest multiplier that leaves the model empty.
+    pub(crate) lambda_max: f64,
 }
 
 impl JointProblem {
-    /// The problem without the cells of `fold`; without any type that is large enough it has no column.
-    pub(crate) fn new(types: &[TypeSource<'_>], fold: Option<usize>, l1_share: f64) -> Self {
+    /// The problem without the cells of `fold`, with columns as they are; without any type that is large enough
+    /// it has no column.
+    pub(crate) fn new(joint: &JointSource<'_>, fold: Option<usize>, l1_share: f64) -> Self {
+        Self::of(joint, fold, l1_share, (0..joint.columns()).collect(), false)
+    }
+
+    /// The problem at `kappa`, noise taken out where a type has any.
+    ///
+    /// Of more than [`EXACT_COLUMNS`] columns only the candidates are kept. An empty model stays empty: the
+    /// gradient at zero does not depend on the Grams.
+    pub(crate) fn corrected(
+        joint: &JointSource<'_>,
+        fold: Option<usize>,
+        l1_share: f64,
+        kappa: f64,
+        control: Control,
+    ) -> Self {
+        if joint.types.iter().all(|t| t.noise.is_none()) {
+            return Self::new(joint, fold, l1_share);
+        }
+        if joint.columns() <= EXACT_COLUMNS {
+            return Self::of(joint, fold, l1_share, (0..joint.columns()).collect(), true);
+        }
+        let plain = Self::new(joint, fold, l1_share);
+        if kappa >= plain.lambda_max {
+            return plain;
+        }
+        let candidates = plain.candidates(kappa, Control { polish: false, ..control });
+        let lambda_max = plain.lambda_max;
+        Self { lambda_max, ..Self::of(joint, fold, l1_share, candidates, true) }
+    }
+
+    fn of(
+        joint: &JointSource<'_>,
+        fold: Option<usize>,
+        l1_share: f64,
+        order: Vec<usize>,
+        correct: bool,
+    ) -> Self {
+        let types = &joint.types;
         let sizes: Vec<usize> = types.iter().map(|t| t.n_training(fold)).collect();
         let n: usize = sizes.iter().filter(|&&n| n >= LEAST_CELLS).sum();
         let members: Vec<Member> = (0..types.len())
             .filter(|&c| sizes[c] >= LEAST_CELLS)
-            .filter_map(|c| types[c].member(c, fold, sizes[c] as f64 / n as f64))
+            .map(|c| {
+                let share = sizes[c] as f64 / n as f64;
+                types[c].member(c, fold, share, &joint.least, &order, correct)
+            })
             .collect();
-        let columns = types.first().map_or(0, |t| t.source.groups.len());
         let surplus = members.iter().map(|m| m.surplus).sum();
-        let penalty = penalty(columns, members.len(), n, l1_share);
-        let (grams, scales) = members.into_iter().map(|m| (m.gram, m.scales)).unzip();
+        let level = (2.0 * (joint.columns().max(2) as f64).ln() / n.max(1) as f64).sqrt();
+        let penalty = penalty(order.len(), members.len(), level, l1_share);
+        let (forms, scales): (Vec<TypeForm>, _) = members.into_iter().map(|m| (m.form, m.scales)).unzip();
         let constants = types.iter().map(|t| t.constant(fold)).collect();
-        Self { grams, scales, penalty, surplus, constants }
+        let lambda_max = dual_norm(JointState::new(&forms).linear(), &penalty);
+        Self { order, forms, scales, penalty, surplus, constants, lambda_max }
+    }
+
+    /// Columns that are in the model at `kappa` or would be at half of it with the gradient of that model, the
+    /// nearest ones when they are too many (the rule of Tibshirani et al., 2012, for a step to half the penalty).
+    fn candidates(&self, kappa: f64, control: Control) -> Vec<usize> {
+        let mut v = self.zeros();
+        self.solve(kappa, &mut v, control);
+        let mut state = JointState::new(&self.forms);
+        state.place(&v);
+        let mut descent = self.zeros();
+        state.descent(&mut descent);
+        let penalty = self.penalty.scaled(kappa);
+        let mut near: Vec<(f64, usize)> = Vec::new();
+        for (block, &j) in penalty.blocks.iter().zip(&self.order) {
+            let mut sizes: Vec<f64> = descent[block.start..block.end].iter().map(|a| a.abs()).collect();
+            let reach = block_dual_norm(&mut sizes, penalty.l1, block.weight);
+            if reach >= NEAR {
+                near.push((reach, j));
+            }
+        }
+        near.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+        near.truncate(CANDIDATES);
+        let mut columns: Vec<usize> = near.into_iter().map(|(_, j)| j).collect();
+        columns.sort_unstable();
+        columns
     }
 
     /// Coefficients of an empty model.
     pub(crate) fn zeros(&self) -> Vec<f64> {
-        vec![0.0; self.penalty.blocks.len() * self.grams.len()]
+        vec![0.0; self.penalty.blocks.len() * self.forms.len()]
     }
 
     /// Types that take part.
@@ -161,9 +313,10 @@ impl JointProblem {
         let mut v = self.zeros();
         let types = self.scales.len();
         for (c, scales) in self.scales.iter().enumerate() {
-            for (j, (beta, factor)) in models[scales.at].beta.iter().zip(&scales.factors).enumerate() {
-                if *beta != 0.0 && *factor != 0.0 {
-                    v[j * types + c] = beta * scales.factor_y / factor;
+            for (k, (&j, factor)) in self.order.iter().zip(&scales.factors).enumerate() {
+                let beta = models[scales.at].beta[j];
+                if beta != 0.0 && *factor != 0.0 {
+                    v[k * types + c] = beta * scales.factor_y / factor;
                 }
             }
         }
@@ -173,24 +326,18 @@ impl JointProblem {
     /// Solve from the start in `v`, which becomes the solution.
     pub(crate) fn solve(&self, kappa: f64, v: &mut [f64], control: Control) -> Outcome {
         let penalty = self.penalty.scaled(kappa);
-        let mut outcome = descend_joint(&mut JointState::new(&self.grams), &penalty, v, control);
+        let mut outcome = descend_joint(&mut JointState::new(&self.forms), &penalty, v, control);
         outcome.primal -= 0.5 * self.surplus;
         outcome
     }
 
     /// Note `kappa` for the columns that have a coefficient for the first time.
-    fn enter(&self, v: &[f64], kappa: f64, entry: &mut [f64]) {
-        for (entry, v) in entry.iter_mut().zip(v.chunks_exact(self.scales.len().max(1))) {
-            if *entry == 0.0 && v.iter().any(|&v| v != 0.0) {
-                *entry = kappa;
+    pub(crate) fn enter(&self, v: &[f64], kappa: f64, entry: &mut [f64]) {
+        for (&j, v) in self.order.iter().zip(v.chunks_exact(self.scales.len().max(1))) {
+            if entry[j] == 0.0 && v.iter().any(|&v| v != 0.0) {
+                entry[j] = kappa;
             }
         }
-    }
-
-    /// Smallest multiplier that leaves the model empty.
-    pub(crate) fn largest_kappa(&self) -> f64 {
-        use crate::lasso::quadratic::Quadratic;
-        dual_norm(JointState::new(&self.grams).linear(), &self.penalty)
     }
 
     /// Model of each type for the coefficients `v`.
@@ -200,12 +347,12 @@ impl JointProblem {
         for (c, scales) in self.scales.iter().enumerate() {
             let model = &mut models[scales.at];
             model.shift = scales.offset_y;
-            for (j, &factor) in scales.factors.iter().enumerate() {
-                let value = v[j * types + c];
+            for (k, (&j, &factor)) in self.order.iter().zip(&scales.factors).enumerate() {
+                let value = v[k * types + c];
                 let beta = value * factor / scales.factor_y;
                 if value != 0.0 && beta.is_finite() {
                     model.beta[j] = beta;
-                    model.shift -= beta * scales.offsets[j];
+                    model.shift -= beta * scales.offsets[k];
                 }
             }
         }
@@ -213,124 +360,11 @@ impl JointProblem {
     }
 }
 
-/// Penalty of the multiplier 1 for one group per column.
-fn penalty(columns: usize, types: usize, n: usize, l1_share: f64) -> Penalty {
-    let noise = (2.0 * (columns.max(2) as f64).ln() / n.max(1) as f64).sqrt();
+/// Penalty of the multiplier 1 for one group per column; `level` is the noise level.
+fn penalty(columns: usize, types: usize, level: f64, l1_share: f64) -> Penalty {
     let factor = (types as f64).sqrt();
-    let weight = noise * (1.0 - l1_share) * factor;
+    let weight = level * (1.0 - l1_share) * factor;
     let block = |j: usize| Block { start: j * types, end: (j + 1) * types, weight, rank: Some(j), factor };
     let blocks = if types == 0 { Vec::new() } else { (0..columns).map(block).collect() };
-    Penalty { l1: noise * l1_share, blocks }
-}
-
-/// One target in all types.
-#[derive(Debug)]
-pub(crate) struct JointFitted {
-    pub(crate) models: Vec<Model>,
-    /// Of each type, as the next three.
-    pub(crate) intercept: Vec<f64>,
-    pub(crate) mse: Vec<f64>,
-    pub(crate) r2: Vec<f64>,
-    pub(crate) held_out: Vec<HeldOut>,
-    /// Whether the type took part.
-    pub(crate) member: Vec<bool>,
-    pub(crate) outcome: Outcome,
-    pub(crate) lambda_max: f64,
-    /// Of each column the largest multiplier of the path at which it has a coefficient; 0 for none.
-    pub(crate) entry: Vec<f64>,
-}
-
-/// Fit one target down a path of multipliers, and predict every fold from a fit without it at the last one.
-pub(crate) fn fit_joint_source(
-    types: &[TypeSource<'_>],
-    folds: usize,
-    path: &[f64],
-    l1_share: f64,
-    control: Control,
-) -> JointFitted {
-    let problem = JointProblem::new(types, None, l1_share);
-    let mut v = problem.zeros();
-    let mut entry = vec![0.0; types.first().map_or(0, |t| t.source.groups.len())];
-    let (kappa, larger) = path.split_last().map_or((f64::MAX, path), |(last, larger)| (*last, larger));
-    let rough = Control { tol: control.tol.max(ROUGH), polish: false, ..control };
-    for &multiplier in larger {
-        problem.solve(multiplier, &mut v, rough);
-        problem.enter(&v, multiplier, &mut entry);
-    }
-    let outcome = problem.solve(kappa, &mut v, control);
-    problem.enter(&v, kappa, &mut entry);
-    let models = problem.models(&v);
-    let mut member = vec![false; types.len()];
-    problem.members().for_each(|c| member[c] = true);
-    let scores: Vec<(f64, f64)> =
-        types.iter().zip(&models).map(|(t, model)| score(&t.source, model)).collect();
-    let mut held_out = vec![HeldOut::default(); types.len()];
-    for fold in (0..folds).filter(|&f| types.iter().any(|t| t.testable(f).is_some())) {
-        let problem = JointProblem::new(types, Some(fold), l1_share);
-        let mut v = problem.start(&models);
-        problem.solve(kappa, &mut v, control);
-        for ((t, model), out) in types.iter().zip(problem.models(&v)).zip(&mut held_out) {
-            if let Some(set) = t.testable(fold) {
-                out.error += t.source.squared_error(Some(set), &model);
-                out.around_mean += t.source.squared_error(Some(set), &t.constant(Some(fold)));
-                out.cells += t.source.n_cells(Some(set));
-            }
-        }
-    }
-    JointFitted {
-        intercept: types.iter().zip(&models).map(|(t, model)| intercept(&t.source, model)).collect(),
-        mse: scores.iter().map(|s| s.0).collect(),
-        r2: scores.iter().map(|s| s.1).collect(),
-        held_out,
-        member,
-        outcome,
-        lambda_max: problem.largest_kappa(),
-        models,
-        entry,
-    }
-}
-
-/// Intercept for the raw columns.
-fn intercept(source: &Source<'_>, model: &Model) -> f64 {
-    let used: f64 = model.beta.iter().zip(&source.means).map(|(b, m)| b * m).sum();
-    source.mean_y + model.shift - used
-}
-
-/// Mean squared residual, and the share of the variance that is explained.
-fn score(source: &Source<'_>, model: &Model) -> (f64, f64) {
-    let n = source.n_cells(None);
-    if n == 0 || !source.target_varies() {
-        return (0.0, 0.0);
-    }
-    let mse = source.squared_error(None, model) / n as f64;
-    (mse, 1.0 - mse / source.variance_y())
-}
-
-/// Squared errors of the held-out cells for each of `kappas`, in units of the variance of the target in the type,
-/// summed over types.
-///
-/// Each fold walks down the path from the largest penalty, every fit starting at the one before.
-pub(crate) fn joint_path_errors(
-    types: &[TypeSource<'_>],
-    folds: usize,
-    kappas: &[f64],
-    l1_share: f64,
-    control: Control,
-) -> Vec<f64> {
-    let mut errors = vec![0.0; kappas.len()];
-    let mut descending: Vec<usize> = (0..kappas.len()).collect();
-    descending.sort_by(|&a, &b| kappas[b].total_cmp(&kappas[a]));
-    for fold in (0..folds).filter(|&f| types.iter().any(|t| t.testable(f).is_some())) {
-        let problem = JointProblem::new(types, Some(fold), l1_share);
-        let mut v = problem.zeros();
-        for &k in &descending {
-            problem.solve(kappas[k], &mut v, control);
-            for (t, model) in types.iter().zip(problem.models(&v)) {
-                if let (Some(set), true) = (t.testable(fold), t.source.target_varies()) {
-                    errors[k] += t.source.squared_error(Some(set), &model) / t.source.variance_y();
-                }
-            }
-        }
-    }
-    errors
+    Penalty { l1: level * l1_share, blocks }
 }

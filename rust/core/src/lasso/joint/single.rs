@@ -1,7 +1,8 @@
 //! One target with explicit columns.
 
+use super::fit::fit_joint_source;
 use super::noise::Noise;
-use super::problem::{LEAST_CELLS, TypeSource, fit_joint_source};
+use super::problem::{JointSource, LEAST_CELLS, TypeSource};
 use crate::check;
 use crate::error::{Error, Result};
 use crate::lasso::assemble::Target;
@@ -61,7 +62,8 @@ pub fn fit(input: &JointInput<'_>, settings: Settings) -> Result<JointFit> {
     let p = input.x.ncols();
     let groups = vec![0; p];
     let types: Vec<TypeSource<'_>> = (0..input.n_types).map(|c| type_source(input, c, &groups)).collect();
-    let fitted = fit_joint_source(&types, 0, &[input.kappa], input.l1_share, checked.control);
+    let fitted =
+        fit_joint_source(&JointSource::new(types), 0, &[input.kappa], input.l1_share, checked.control);
     let coef = Array2::from_shape_fn((input.n_types, p), |(c, j)| fitted.models[c].beta[j]);
     Ok(JointFit {
         coef,
@@ -107,23 +109,34 @@ fn type_source<'a>(input: &JointInput<'_>, c: usize, groups: &'a [i64]) -> TypeS
         return TypeSource { source, set_of_fold: Vec::new(), noise: None };
     }
     let mut columns: Vec<f64> = (0..p).flat_map(|j| rows.iter().map(move |&i| input.x[[i, j]])).collect();
-    let means: Vec<f64> = columns.chunks_exact_mut(n).map(take_mean).collect();
-    let mut xy = vec![0.0; p];
-    rows_times(&columns, &target.values, &mut xy);
-    let total = Moments {
-        n,
-        x: columns.chunks_exact(n).map(sum).collect(),
-        y: sum(&target.values),
-        xx: syrk::gram(&columns, n, p),
-        xy,
-        yy: dot::<false>(&target.values, &target.values),
+    let source = if n > p {
+        let means = columns.chunks_exact_mut(n).map(take_mean).collect();
+        let total = moments(&columns, &target.values);
+        let cells = Cells::Moments { total, sets: Vec::new() };
+        Source { groups, allowed, means, mean_y: target.mean, cells }
+    } else {
+        Source::from_rows(groups, allowed, &target, columns, std::slice::from_ref(&(0..n)))
     };
-    let variances: Vec<f64> = (0..p).map(|j| total.variance(j)).collect();
+    let variances: Vec<f64> = (0..p).map(|j| source.variance(j)).collect();
     let noise = input.noise.and_then(|(sd, genes)| {
         let deviations: Vec<Vec<f64>> = (0..p).map(|j| rows.iter().map(|&i| sd[[i, j]]).collect()).collect();
         Noise::new(genes, &deviations, &variances, std::slice::from_ref(&(0..n)))
     });
-    let cells = Cells::Moments { total, sets: Vec::new() };
-    let source = Source { groups, allowed, means, mean_y: target.mean, cells };
     TypeSource { source, set_of_fold: Vec::new(), noise }
+}
+
+/// Moments of centered columns, one after the other.
+fn moments(columns: &[f64], y: &[f64]) -> Moments {
+    let n = y.len();
+    let p = columns.len() / n;
+    let mut xy = vec![0.0; p];
+    rows_times(columns, y, &mut xy);
+    Moments {
+        n,
+        x: columns.chunks_exact(n).map(sum).collect(),
+        y: sum(y),
+        xx: syrk::gram(columns, n, p),
+        xy,
+        yy: dot::<false>(y, y),
+    }
 }

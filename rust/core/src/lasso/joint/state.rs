@@ -2,20 +2,135 @@
 
 use crate::lasso::gram::Gram;
 use crate::lasso::groups::Block;
-use crate::lasso::quadratic::{Quadratic, axpy, dot};
+use crate::lasso::quadratic::{LANES, Quadratic, axpy, dot, registers_dot, rows_combined};
 
 /// Steps of the one-dimensional equation of a group; it is monotone and takes one when all types agree.
 const STEPS: usize = 30;
+
+/// Smooth part of one type, `v' G v / 2 - b' v`.
+#[derive(Debug, Clone)]
+pub enum TypeForm {
+    /// Products of all pairs of columns.
+    Gram(Gram),
+    /// Columns of which there are more than cells.
+    Data(Columns),
+}
+
+/// Columns `a_j` with `G = a' a` and their products with the target.
+#[derive(Debug, Clone)]
+pub struct Columns {
+    /// Each padded with zeros to whole registers.
+    values: Vec<f64>,
+    stride: usize,
+    xy: Vec<f64>,
+    yy: f64,
+    diagonal: Vec<f64>,
+}
+
+impl Columns {
+    /// Columns one after the other, each as long as `y`.
+    #[must_use]
+    pub fn new(columns: &[f64], y: &[f64]) -> Self {
+        let (cells, stride) = (y.len(), y.len().next_multiple_of(LANES));
+        let p = columns.len() / cells.max(1);
+        let mut values = vec![0.0; p * stride];
+        for (to, from) in values.chunks_exact_mut(stride.max(1)).zip(columns.chunks_exact(cells.max(1))) {
+            to[..cells].copy_from_slice(from);
+        }
+        let column = |j: usize| &columns[j * cells..(j + 1) * cells];
+        Self {
+            xy: (0..p).map(|j| dot::<false>(column(j), y)).collect(),
+            yy: dot::<false>(y, y),
+            diagonal: (0..p).map(|j| dot::<false>(column(j), column(j))).collect(),
+            values,
+            stride,
+        }
+    }
+
+    #[inline(always)]
+    fn column(&self, j: usize) -> &[f64] {
+        &self.values[j * self.stride..(j + 1) * self.stride]
+    }
+}
+
+impl TypeForm {
+    /// `b`.
+    pub(crate) fn linear(&self) -> &[f64] {
+        match self {
+            Self::Gram(gram) => &gram.xy,
+            Self::Data(data) => &data.xy,
+        }
+    }
+
+    fn diagonal(&self) -> &[f64] {
+        match self {
+            Self::Gram(gram) => gram.diagonal(),
+            Self::Data(data) => &data.diagonal,
+        }
+    }
+
+    /// Variance of the target.
+    pub(crate) fn null(&self) -> f64 {
+        match self {
+            Self::Gram(gram) => gram.yy,
+            Self::Data(data) => data.yy,
+        }
+    }
+}
+
+/// A type at the current point.
+#[derive(Debug)]
+struct Local<'a> {
+    form: &'a TypeForm,
+    /// `b - G v` for a Gram, the fitted values `sum_j v_j a_j` for columns; padded.
+    place: Vec<f64>,
+}
+
+impl<'a> Local<'a> {
+    fn new(form: &'a TypeForm) -> Self {
+        let mut local = Self { form, place: Vec::new() };
+        local.put(&vec![0.0; form.linear().len()]);
+        local
+    }
+
+    /// Entry `j` of `b - G v`.
+    #[inline(always)]
+    fn pull<const FMA: bool>(&self, j: usize) -> f64 {
+        match self.form {
+            TypeForm::Gram(_) => self.place[j],
+            TypeForm::Data(data) => data.xy[j] - registers_dot::<FMA>(data.column(j), &self.place),
+        }
+    }
+
+    #[inline(always)]
+    fn step<const FMA: bool>(&mut self, j: usize, change: f64) {
+        match self.form {
+            TypeForm::Gram(gram) => axpy::<FMA>(&mut self.place, -change, gram.padded_row(j)),
+            TypeForm::Data(data) => axpy::<FMA>(&mut self.place, change, data.column(j)),
+        }
+    }
+
+    fn put(&mut self, v: &[f64]) {
+        match self.form {
+            TypeForm::Gram(gram) => {
+                self.place.resize(gram.stride(), 0.0);
+                gram.times(v, &mut self.place);
+                self.place.iter_mut().zip(&gram.xy).for_each(|(r, b)| *r = b - *r);
+            }
+            TypeForm::Data(data) => {
+                self.place.resize(data.stride, 0.0);
+                rows_combined(&data.values, v, &mut self.place);
+            }
+        }
+    }
+}
 
 /// Smooth part of the joint problem, `sum_c (v_c' G_c v_c / 2 - b_c' v_c)`, at a current point.
 ///
 /// Position `j * types + c` is column `j` in type `c`; `G` couples columns inside a type only.
 #[derive(Debug)]
 pub struct JointState<'a> {
-    grams: &'a [Gram],
-    /// `b_c - G_c v_c`, type after type, padded.
-    rest: Vec<f64>,
-    stride: usize,
+    locals: Vec<Local<'a>>,
     columns: usize,
     linear: Vec<f64>,
     diagonal: Vec<f64>,
@@ -24,38 +139,29 @@ pub struct JointState<'a> {
 }
 
 impl<'a> JointState<'a> {
-    /// Point at zero of the problem with one Gram per type, all with the same columns.
+    /// Point at zero of the problem with one form per type, all with the same columns.
     #[must_use]
-    pub fn new(grams: &'a [Gram]) -> Self {
-        let (stride, columns) = grams.first().map_or((0, 0), |gram| (gram.stride(), gram.len()));
-        let positions = || (0..columns).flat_map(|j| grams.iter().map(move |gram| (gram, j)));
-        let mut state = Self {
-            grams,
-            rest: vec![0.0; stride * grams.len()],
-            stride,
+    pub fn new(forms: &'a [TypeForm]) -> Self {
+        let columns = forms.first().map_or(0, |form| form.linear().len());
+        let positions = || (0..columns).flat_map(|j| forms.iter().map(move |form| (form, j)));
+        Self {
+            locals: forms.iter().map(Local::new).collect(),
             columns,
-            linear: positions().map(|(gram, j)| gram.xy[j]).collect(),
-            diagonal: positions().map(|(gram, j)| gram.diagonal()[j]).collect(),
-            null: grams.iter().map(|gram| gram.yy).sum(),
-            pull: vec![0.0; grams.len()],
-        };
-        for (rest, gram) in state.rest.chunks_exact_mut(stride.max(1)).zip(grams) {
-            rest[..columns].copy_from_slice(&gram.xy);
+            linear: positions().map(|(form, j)| form.linear()[j]).collect(),
+            diagonal: positions().map(|(form, j)| form.diagonal()[j]).collect(),
+            null: forms.iter().map(TypeForm::null).sum(),
+            pull: vec![0.0; forms.len()],
         }
-        state
     }
 
+    #[inline(always)]
     fn types(&self) -> usize {
-        self.grams.len()
+        self.locals.len()
     }
 
-    /// `G_c w_c` of every type: `out` is padded, type after type.
-    fn products(&self, w: &[f64], out: &mut [f64]) {
-        let mut own = vec![0.0; self.columns];
-        for (c, (out, gram)) in out.chunks_exact_mut(self.stride.max(1)).zip(self.grams).enumerate() {
-            own.iter_mut().zip(w[c..].iter().step_by(self.grams.len())).for_each(|(o, w)| *o = *w);
-            gram.times(&own, out);
-        }
+    /// The coefficients of type `c`.
+    fn own(&self, w: &[f64], c: usize) -> Vec<f64> {
+        w[c..].iter().step_by(self.types()).copied().collect()
     }
 }
 
@@ -81,7 +187,7 @@ impl Quadratic for JointState<'_> {
 
     #[inline(always)]
     fn descent_of<const FMA: bool>(&self, j: usize) -> f64 {
-        self.rest[j % self.types() * self.stride + j / self.types()]
+        self.locals[j % self.types()].pull::<FMA>(j / self.types())
     }
 
     #[inline(always)]
@@ -93,24 +199,24 @@ impl Quadratic for JointState<'_> {
 
     #[inline(always)]
     fn step<const FMA: bool>(&mut self, j: usize, change: f64) {
-        let (column, c) = (j / self.types(), j % self.types());
-        let rest = &mut self.rest[c * self.stride..(c + 1) * self.stride];
-        axpy::<FMA>(rest, -change, self.grams[c].padded_row(column));
+        let types = self.types();
+        self.locals[j % types].step::<FMA>(j / types, change);
     }
 
     fn place(&mut self, w: &[f64]) {
-        let mut rest = std::mem::take(&mut self.rest);
-        self.products(w, &mut rest);
-        for (rest, gram) in rest.chunks_exact_mut(self.stride.max(1)).zip(self.grams) {
-            rest.iter_mut().zip(&gram.xy).for_each(|(r, b)| *r = b - *r);
+        if self.columns == 0 {
+            return;
         }
-        self.rest = rest;
+        for c in 0..self.types() {
+            let own = self.own(w, c);
+            self.locals[c].put(&own);
+        }
     }
 
     fn descent(&self, out: &mut [f64]) {
         for (j, out) in out.chunks_exact_mut(self.types().max(1)).enumerate() {
-            for (c, out) in out.iter_mut().enumerate() {
-                *out = self.rest[c * self.stride + j];
+            for (out, local) in out.iter_mut().zip(&self.locals) {
+                *out = local.pull::<false>(j);
             }
         }
     }
@@ -123,32 +229,35 @@ impl Quadratic for JointState<'_> {
     }
 
     fn product(&self, w: &[f64], out: &mut [f64]) {
-        let mut padded = vec![0.0; self.rest.len()];
-        self.products(w, &mut padded);
-        for (j, out) in out.chunks_exact_mut(self.types().max(1)).enumerate() {
-            for (c, out) in out.iter_mut().enumerate() {
-                *out = padded[c * self.stride + j];
+        for c in 0..self.types() {
+            let mut at = Local { form: self.locals[c].form, place: Vec::new() };
+            at.put(&self.own(w, c));
+            for (j, out) in out[c..].iter_mut().step_by(self.types()).enumerate() {
+                *out = at.form.linear()[j] - at.pull::<false>(j);
             }
         }
     }
 
     fn row(&self, j: usize, columns: &[usize], out: &mut [f64]) {
         let types = self.types();
-        let c = j % types;
-        let row = self.grams[c].padded_row(j / types);
+        let (column, c) = (j / types, j % types);
+        let entry = |k: usize| match self.locals[c].form {
+            TypeForm::Gram(gram) => gram.row(column)[k],
+            TypeForm::Data(data) => registers_dot::<false>(data.column(column), data.column(k)),
+        };
         for (out, &k) in out.iter_mut().zip(columns) {
-            *out = if k % types == c { row[k / types] } else { 0.0 };
+            *out = if k % types == c { entry(k / types) } else { 0.0 };
         }
     }
 
     #[inline(always)]
     fn minimize_block<const FMA: bool>(&mut self, block: &Block, l1: f64, w: &mut [f64]) -> Option<f64> {
-        let (stride, column) = (self.stride, block.start / self.types());
+        let column = block.start / self.types();
         let w = &mut w[block.start..block.end];
         let curvatures = &self.diagonal[block.start..block.end];
         let mut square = 0.0;
         for (c, pull) in self.pull.iter_mut().enumerate() {
-            let full = self.rest[c * stride + column] + curvatures[c] * w[c];
+            let full = self.locals[c].pull::<FMA>(column) + curvatures[c] * w[c];
             let size = (full.abs() - l1).max(0.0);
             square += size * size;
             *pull = size.copysign(full);
@@ -171,19 +280,16 @@ impl Quadratic for JointState<'_> {
             if change != 0.0 {
                 w[c] = new;
                 moved = moved.max(h * change * change);
-                axpy::<FMA>(
-                    &mut self.rest[c * stride..(c + 1) * stride],
-                    -change,
-                    self.grams[c].padded_row(column),
-                );
+                self.locals[c].step::<FMA>(column, change);
             }
         }
         Some(moved)
     }
 
     fn step_price(&self, support: usize) -> usize {
-        // The Grams of all types stay in the second-level cache: sweeps are fast.
-        support * support / (10 * self.columns.max(1))
+        // Grams and columns of all types stay in the second-level cache: sweeps are fast.
+        let width = self.locals.iter().map(|local| local.place.len()).max().unwrap_or(1);
+        support * support / (10 * width.max(1))
     }
 }
 
