@@ -123,8 +123,11 @@ def compare(
         Names out of `BASELINES`; scores are relative to the first.
     with_ceiling
         Also evaluate one half of the measured cells against the other.
-    pert_col, control, profile, compat, reorder, threads
+    pert_col, control, compat, reorder, threads
         As for `evaluate`.
+    profile
+        As for `evaluate`. The time of ``"full"`` and ``"anndata"`` grows with the square of the number of
+        control cells (energy distances): above some 20,000 of them take ``"minimal"``.
     cell_type_col
         Column of ``real.obs`` with the cell type; None: there is one.
     seed
