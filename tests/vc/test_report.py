@@ -65,6 +65,12 @@ def test_a_comparison_is_the_evaluations_side_by_side(real: ad.AnnData, found: C
     )
     assert found.challenge_scores["prediction"] == alone.challenge_score(base)
     assert found.challenge_scores["global_mean"] == 0
+    cells = ct.tl.evaluate(real, ct.vc.baseline("control_cells", real).to_adata(), threads=1)
+    for name, expected in (("global_mean", base), ("control_cells", cells)):
+        np.testing.assert_array_equal(
+            found.baselines[name].per_perturbation.to_numpy()[:, 1:].astype(float),
+            expected.per_perturbation.to_numpy()[:, 1:].astype(float),
+        )
     best = ct.vc.ceiling(real, threads=1).aggregate.iloc[0]
     assert table.loc["roc_auc", "ceiling"] == best["roc_auc"]
 

@@ -28,7 +28,10 @@ PertCol = Annotated[str, typer.Option("--pert-col", help="Column of obs with the
 Control = Annotated[str, typer.Option("--control", help="Label of the control cells.")]
 CellTypeCol = Annotated[str | None, typer.Option("--cell-type-col", help="Column of obs with the cell type.")]
 ProfileName = Annotated[
-    str, typer.Option("--profile", metavar="NAME", help="full, minimal, vcc, de, anndata or pds.")
+    str,
+    typer.Option(
+        "--profile", metavar="NAME", help="full, minimal, vcc, de, anndata or pds; minimal is quick."
+    ),
 ]
 CompatName = Annotated[
     str | None, typer.Option("--compat", metavar="NAME", help="cell-eval-0.8.2 for that program's numbers.")

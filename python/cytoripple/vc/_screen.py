@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -47,6 +47,7 @@ class Screen:
     codes: NDArray[np.int64]
     labels: tuple[str, ...]
     genes: NDArray[np.str_]
+    _energy: list[NDArray[np.float64]] = field(default_factory=list, repr=False)
 
     @property
     def perturbations(self) -> tuple[str, ...]:
@@ -59,6 +60,13 @@ class Screen:
             self.parts, self.codes, len(self.labels), transform=transform, threads=threads
         )
         return GroupSums(sums, varies, sizes.astype(np.int64))
+
+    def energy_distances(self, threads: int = 0) -> NDArray[np.float64]:
+        """Energy distance of the cells of each perturbation to the control cells; kept once computed."""
+        if not self._energy:
+            parts = expression_parts(self.name, self.matrix, rows=True)
+            self._energy.append(_core.energy_distances(parts, self.codes, len(self.labels), threads=threads))
+        return self._energy[0]
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from cytoripple._errors import InputError, did_you_mean
-from cytoripple._matrix import dense
+from cytoripple._matrix import dense as as_dense
 from cytoripple.vc.dataset import CELL_TYPE, PERTURBATION
 from cytoripple.vc.guard import require_lognorm
 
@@ -64,18 +64,25 @@ class BlockStream:
         """Number of cells."""
         return sum(self.counts.values())
 
-    def to_adata(self, *, pert_col: str = PERTURBATION, cell_type_col: str = CELL_TYPE) -> AnnData:
-        """Put all cells into memory, as CSR."""
+    def to_adata(
+        self, *, pert_col: str = PERTURBATION, cell_type_col: str = CELL_TYPE, dense: bool = False
+    ) -> AnnData:
+        """Put all cells into memory, as CSR or `dense`, which takes half the room where few values are 0."""
         import pandas as pd
         from anndata import AnnData
 
-        labels, types, parts = [], [], []
+        labels, types, parts, n = [], [], [], 0
+        whole = np.empty((self.n_obs, len(self.genes)), dtype=np.float32) if dense else None
         for block in self:
-            n = block.expression.shape[0]
-            labels.append(np.repeat(block.label, n))
-            types.append(np.repeat(block.cell_type, n))
-            parts.append(sparse.csr_matrix(block.expression))
-        names = [str(number) for number in range(self.n_obs)]
+            size = block.expression.shape[0]
+            labels.append(np.repeat(block.label, size))
+            types.append(np.repeat(block.cell_type, size))
+            if whole is None:
+                parts.append(sparse.csr_matrix(block.expression))
+            else:
+                whole[n : n + size] = as_dense(block.expression)
+            n += size
+        names = [str(number) for number in range(n)]
         obs = pd.DataFrame(
             {
                 pert_col: pd.Categorical(np.concatenate(labels)),
@@ -83,7 +90,8 @@ class BlockStream:
             },
             index=names,
         )
-        return AnnData(sparse.vstack(parts, format="csr"), obs=obs, var=pd.DataFrame(index=list(self.genes)))
+        cells = sparse.vstack(parts, format="csr") if whole is None else whole
+        return AnnData(cells, obs=obs, var=pd.DataFrame(index=list(self.genes)))
 
 
 class Cells:
@@ -131,7 +139,7 @@ class Cells:
             made: NDArray[np.float32] = self._store.rows(rows)
             return made
         assert self._adata is not None
-        return np.asarray(dense(self._adata.X[rows]), dtype=np.float32)
+        return np.asarray(as_dense(self._adata.X[rows]), dtype=np.float32)
 
     def sums(self, codes: NDArray[np.int64], n_groups: int) -> NDArray[np.float64]:
         """Sum of the cells of every group, (n_groups, genes) float64; code -1 leaves a cell out."""
@@ -145,7 +153,7 @@ class Cells:
             block = self._range(first, first + len(part))
             # Group x cell matrix of ones: one product sums all groups, without making the block dense.
             ones = sparse.csr_matrix((np.ones(len(used)), (part[used], used)), shape=(n_groups, len(part)))
-            total += dense(ones @ block)
+            total += as_dense(ones @ block)
         return total
 
     def _range(self, start: int, stop: int) -> Any:

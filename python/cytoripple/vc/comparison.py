@@ -30,6 +30,8 @@ PREDICTION = "prediction"
 DEFAULT = ("global_mean", "control_mean", "control_cells", "derangement")
 """Baselines that know the measured means, the control cells, or the wrong perturbation."""
 _DRAWN = frozenset({"control_cells", "perturbation_mean", "random"})
+_OF_CELLS = frozenset({"control_cells", "derangement"})
+"""Baselines made of real cells, where most values are 0."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,8 +123,11 @@ def compare(
         Names out of `BASELINES`; scores are relative to the first.
     with_ceiling
         Also evaluate one half of the measured cells against the other.
-    pert_col, control, profile, compat, reorder, threads
+    pert_col, control, compat, reorder, threads
         As for `evaluate`.
+    profile
+        As for `evaluate`. The time of ``"full"`` and ``"anndata"`` grows with the square of the number of
+        control cells (energy distances): above some 20,000 of them take ``"minimal"``.
     cell_type_col
         Column of ``real.obs`` with the cell type; None: there is one.
     seed
@@ -165,7 +170,9 @@ def compare(
         made = _baseline_cells(name, real, cell_type_col, seed, settings)
         screen = read_screen(made, name=name, **settings)
         check_pair(measured, screen)
-        found[name] = evaluate_screens(measured, screen, wanted, policy, **options)
+        found[name] = evaluate_screens(
+            measured, screen, wanted, policy, tests_real=prediction.tests_real, **options
+        )
         _tell(progress, done, total)
     best = ceiling(real, seed=seed, **settings, **options) if with_ceiling else None
     _tell(progress, total, total)
@@ -189,7 +196,7 @@ def _baseline_cells(
     if name == "perturbation_mean":
         more["clip"] = True  # negative values are no log expression
     stream = baseline(name, real, cell_type_col=cell_type_col, **settings, **more)
-    return stream.to_adata(pert_col=settings["pert_col"])
+    return stream.to_adata(pert_col=settings["pert_col"], dense=name not in _OF_CELLS)
 
 
 def _tell(progress: Progress | None, done: int, total: int) -> None:

@@ -246,18 +246,23 @@ def evaluate_screens(
     threads: int = 0,
     profile: str = "full",
     compat: str | None = None,
+    tests_real: DifferentialExpression | None = None,
 ) -> Evaluation:
-    """Compute the metrics `names` of two checked screens with the same genes and labels."""
+    """Compute the metrics `names` of two checked screens with the same genes and labels.
+
+    `tests_real` are the tests of `real`, when they are known already.
+    """
     import pandas as pd
 
     sums = real.sums("identity", threads), pred.sums("identity", threads)
     values: dict[str, NDArray[np.float64]] = {}
     notes = constant_cells(real, pred, *sums)
-    tests_real = tests_pred = None
+    tests_pred = None
     if any(name in DE for name in names):
         _enough_cells(real, sums[0])
         _enough_cells(pred, sums[1])
-        tests_real = differential_expression(real, sums=sums[0], threads=threads)
+        if tests_real is None:
+            tests_real = differential_expression(real, sums=sums[0], threads=threads)
         tests_pred = differential_expression(pred, sums=sums[1], threads=threads)
         values |= de_metrics(tests_real, tests_pred, policy)
     if any(name in ANNDATA for name in names):

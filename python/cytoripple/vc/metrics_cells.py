@@ -7,9 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cytoripple import _core
 from cytoripple._optional import require
-from cytoripple.kernels._expression import expression_parts
 from cytoripple.vc._screen import Screen
 from cytoripple.vc._statistics import pearson
 
@@ -28,8 +26,7 @@ def energy_correlation(real: Screen, pred: Screen, *, noise: float, threads: int
     """
     sides = []
     for screen in (real, pred):
-        parts = expression_parts(screen.name, screen.matrix, rows=True)
-        distances = _core.energy_distances(parts, screen.codes, len(screen.labels), threads=threads)
+        distances = screen.energy_distances(threads)
         spread = float(np.ptp(distances))
         if noise > 0 and spread <= _SPREAD * float(np.abs(distances).max()):
             return float("nan")
