@@ -38,6 +38,11 @@ pub trait Quadratic: Sync {
     /// Place the current point at `w`, free of the rounding collected by [`step`](Self::step).
     fn place(&mut self, w: &[f64]);
 
+    /// Whether [`place`](Self::place) costs little beside [`descent`](Self::descent).
+    fn places_fast(&self) -> bool {
+        false
+    }
+
     /// Negative gradient at the current point.
     fn descent(&self, out: &mut [f64]);
 

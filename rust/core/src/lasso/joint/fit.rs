@@ -1,6 +1,7 @@
 //! Fits, held-out predictions and validation errors of one target.
 
-use super::problem::{JointProblem, JointSource, ROUGH};
+use super::problem::{JointProblem, JointSource};
+use super::walk::Walk;
 use crate::lasso::path::HeldOut;
 use crate::lasso::source::{Model, Source};
 use crate::lasso::{Control, Outcome};
@@ -33,16 +34,15 @@ pub(crate) fn fit_joint_source(
     let types = &joint.types;
     let (kappa, larger) = path.split_last().map_or((f64::MAX, path), |(last, larger)| (*last, larger));
     let problem = JointProblem::corrected(joint, None, l1_share, kappa, control);
-    let mut v = problem.zeros();
+    let mut walk = Walk::from_zeros(&problem);
     let mut entry = vec![0.0; types.first().map_or(0, |t| t.source.groups.len())];
-    let rough = Control { tol: control.tol.max(ROUGH), polish: false, ..control };
     for &multiplier in larger {
-        problem.solve(multiplier, &mut v, rough);
-        problem.enter(&v, multiplier, &mut entry);
+        walk.solve(multiplier, control.rough());
+        walk.enter(multiplier, &mut entry);
     }
-    let outcome = problem.solve(kappa, &mut v, control);
-    problem.enter(&v, kappa, &mut entry);
-    let models = problem.models(&v);
+    let outcome = walk.solve(kappa, control);
+    walk.enter(kappa, &mut entry);
+    let models = walk.models();
     let mut member = vec![false; types.len()];
     problem.members().for_each(|c| member[c] = true);
     let scores: Vec<(f64, f64)> =
@@ -50,9 +50,9 @@ pub(crate) fn fit_joint_source(
     let mut held_out = vec![HeldOut::default(); types.len()];
     for fold in (0..folds).filter(|&f| types.iter().any(|t| t.testable(f).is_some())) {
         let problem = JointProblem::corrected(joint, Some(fold), l1_share, kappa, control);
-        let mut v = problem.start(&models);
-        problem.solve(kappa, &mut v, control);
-        for ((t, model), out) in types.iter().zip(problem.models(&v)).zip(&mut held_out) {
+        let mut walk = Walk::from_models(&problem, &models);
+        walk.solve(kappa, control);
+        for ((t, model), out) in types.iter().zip(walk.models()).zip(&mut held_out) {
             if let Some(set) = t.testable(fold) {
                 out.error += t.source.squared_error(Some(set), &model);
                 out.around_mean += t.source.squared_error(Some(set), &t.constant(Some(fold)));
@@ -106,10 +106,10 @@ pub(crate) fn joint_path_errors(
     descending.sort_by(|&a, &b| kappas[b].total_cmp(&kappas[a]));
     for fold in (0..folds).filter(|&f| types.iter().any(|t| t.testable(f).is_some())) {
         let problem = JointProblem::new(joint, Some(fold), l1_share);
-        let mut v = problem.zeros();
+        let mut walk = Walk::from_zeros(&problem);
         for &k in &descending {
-            problem.solve(kappas[k], &mut v, control);
-            for (t, model) in types.iter().zip(problem.models(&v)) {
+            walk.solve(kappas[k], control);
+            for (t, model) in types.iter().zip(walk.models()) {
                 if let (Some(set), true) = (t.testable(fold), t.source.target_varies()) {
                     errors[k] += t.source.squared_error(Some(set), &model) / t.source.variance_y();
                 }

@@ -37,6 +37,7 @@ mod problem;
 pub mod single;
 mod state;
 mod training;
+mod walk;
 
 pub(crate) use noise::NoiseTable;
 pub(crate) use problem::{LEAST_CELLS, TypeSource};

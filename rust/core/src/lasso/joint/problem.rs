@@ -3,14 +3,14 @@
 use super::noise::Noise;
 use super::state::{JointState, TypeForm};
 use super::training::Training;
-use crate::lasso::descent::descend_joint;
+use super::walk::Walk;
+use crate::lasso::Control;
 use crate::lasso::eigen;
 use crate::lasso::gap::{block_dual_norm, dual_norm};
 use crate::lasso::gram::Gram;
 use crate::lasso::groups::{Block, Penalty};
 use crate::lasso::quadratic::Quadratic;
 use crate::lasso::source::{Cells, Model, ROUNDING, Source};
-use crate::lasso::{Control, Outcome};
 use std::borrow::Cow;
 
 /// Types with fewer cells get an intercept only.
@@ -19,14 +19,11 @@ pub(crate) const LEAST_CELLS: usize = 10;
 /// Smallest eigenvalue of a Gram from which noise was taken out.
 const FLOOR: f64 = 0.05;
 
-/// Tolerance on the way to the last multiplier of a path.
-pub(crate) const ROUGH: f64 = 1e-4;
-
 /// Largest number of columns that are all corrected: the work of raising eigenvalues grows with its cube.
 const EXACT_COLUMNS: usize = 400;
 
 /// Largest number of candidates among more columns.
-const CANDIDATES: usize = 200;
+const CANDIDATES: usize = 100;
 
 /// A column is scaled by at least this share of its deviation over all cells. One that is almost constant in the
 /// training cells of a type, such as a signal that reaches a single cell, would get a coefficient without limit.
@@ -189,27 +186,27 @@ struct Member {
 }
 
 /// How the units of the solver relate to the raw ones in one type; columns in solver order.
-struct Scales {
+pub(super) struct Scales {
     /// Position of the type.
-    at: usize,
+    pub(super) at: usize,
     /// One over the deviation of each column; 0 for a column that does not count.
-    factors: Vec<f64>,
+    pub(super) factors: Vec<f64>,
     /// Root of the share of the cells over the deviation of the target; 0 for a constant target.
-    factor_y: f64,
-    offsets: Vec<f64>,
-    offset_y: f64,
+    pub(super) factor_y: f64,
+    pub(super) offsets: Vec<f64>,
+    pub(super) offset_y: f64,
 }
 
 /// A problem in solver units.
 pub(crate) struct JointProblem {
     /// Column at each position.
-    order: Vec<usize>,
-    forms: Vec<TypeForm>,
-    scales: Vec<Scales>,
+    pub(super) order: Vec<usize>,
+    pub(super) forms: Vec<TypeForm>,
+    pub(super) scales: Vec<Scales>,
     /// Penalty of the multiplier 1.
-    penalty: Penalty,
-    surplus: f64,
-    constants: Vec<Model>,
+    pub(super) penalty: Penalty,
+    pub(super) surplus: f64,
+    pub(super) constants: Vec<Model>,
     /// Smallest multiplier that leaves the model empty.
     pub(crate) lambda_max: f64,
 }
@@ -242,7 +239,7 @@ impl JointProblem {
         if kappa >= plain.lambda_max {
             return plain;
         }
-        let candidates = plain.candidates(kappa, Control { polish: false, ..control });
+        let candidates = plain.candidates(kappa, control.rough());
         let lambda_max = plain.lambda_max;
         Self { lambda_max, ..Self::of(joint, fold, l1_share, candidates, true) }
     }
@@ -276,12 +273,9 @@ impl JointProblem {
     /// Columns that are in the model at `kappa` or would be at half of it with the gradient of that model, the
     /// nearest ones when they are too many (the rule of Tibshirani et al., 2012, for a step to half the penalty).
     fn candidates(&self, kappa: f64, control: Control) -> Vec<usize> {
-        let mut v = self.zeros();
-        self.solve(kappa, &mut v, control);
-        let mut state = JointState::new(&self.forms);
-        state.place(&v);
-        let mut descent = self.zeros();
-        state.descent(&mut descent);
+        let mut walk = Walk::from_zeros(self);
+        walk.solve(kappa, control);
+        let descent = walk.descent();
         let penalty = self.penalty.scaled(kappa);
         let mut near: Vec<(f64, usize)> = Vec::new();
         for (block, &j) in penalty.blocks.iter().zip(&self.order) {
@@ -298,65 +292,9 @@ impl JointProblem {
         columns
     }
 
-    /// Coefficients of an empty model.
-    pub(crate) fn zeros(&self) -> Vec<f64> {
-        vec![0.0; self.penalty.blocks.len() * self.forms.len()]
-    }
-
     /// Types that take part.
     pub(crate) fn members(&self) -> impl Iterator<Item = usize> + '_ {
         self.scales.iter().map(|s| s.at)
-    }
-
-    /// Coefficients of `models` in solver units.
-    pub(crate) fn start(&self, models: &[Model]) -> Vec<f64> {
-        let mut v = self.zeros();
-        let types = self.scales.len();
-        for (c, scales) in self.scales.iter().enumerate() {
-            for (k, (&j, factor)) in self.order.iter().zip(&scales.factors).enumerate() {
-                let beta = models[scales.at].beta[j];
-                if beta != 0.0 && *factor != 0.0 {
-                    v[k * types + c] = beta * scales.factor_y / factor;
-                }
-            }
-        }
-        v
-    }
-
-    /// Solve from the start in `v`, which becomes the solution.
-    pub(crate) fn solve(&self, kappa: f64, v: &mut [f64], control: Control) -> Outcome {
-        let penalty = self.penalty.scaled(kappa);
-        let mut outcome = descend_joint(&mut JointState::new(&self.forms), &penalty, v, control);
-        outcome.primal -= 0.5 * self.surplus;
-        outcome
-    }
-
-    /// Note `kappa` for the columns that have a coefficient for the first time.
-    pub(crate) fn enter(&self, v: &[f64], kappa: f64, entry: &mut [f64]) {
-        for (&j, v) in self.order.iter().zip(v.chunks_exact(self.scales.len().max(1))) {
-            if entry[j] == 0.0 && v.iter().any(|&v| v != 0.0) {
-                entry[j] = kappa;
-            }
-        }
-    }
-
-    /// Model of each type for the coefficients `v`.
-    pub(crate) fn models(&self, v: &[f64]) -> Vec<Model> {
-        let mut models = self.constants.clone();
-        let types = self.scales.len();
-        for (c, scales) in self.scales.iter().enumerate() {
-            let model = &mut models[scales.at];
-            model.shift = scales.offset_y;
-            for (k, (&j, &factor)) in self.order.iter().zip(&scales.factors).enumerate() {
-                let value = v[k * types + c];
-                let beta = value * factor / scales.factor_y;
-                if value != 0.0 && beta.is_finite() {
-                    model.beta[j] = beta;
-                    model.shift -= beta * scales.offsets[k];
-                }
-            }
-        }
-        models
     }
 }
 

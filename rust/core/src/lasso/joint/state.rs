@@ -2,7 +2,8 @@
 
 use crate::lasso::gram::Gram;
 use crate::lasso::groups::Block;
-use crate::lasso::quadratic::{LANES, Quadratic, axpy, dot, registers_dot, rows_combined};
+use crate::lasso::quadratic::{LANES, Quadratic, axpy, dot, registers_dot, rows_combined, rows_times};
+use std::borrow::Cow;
 
 /// Steps of the one-dimensional equation of a group; it is monotone and takes one when all types agree.
 const STEPS: usize = 30;
@@ -99,6 +100,19 @@ impl<'a> Local<'a> {
         match self.form {
             TypeForm::Gram(_) => self.place[j],
             TypeForm::Data(data) => data.xy[j] - registers_dot::<FMA>(data.column(j), &self.place),
+        }
+    }
+
+    /// All entries of `b - G v`.
+    fn pulls(&self) -> Cow<'_, [f64]> {
+        match self.form {
+            TypeForm::Gram(gram) => Cow::Borrowed(&self.place[..gram.xy.len()]),
+            TypeForm::Data(data) => {
+                let mut out = vec![0.0; data.xy.len()];
+                rows_times(&data.values, &self.place, &mut out);
+                out.iter_mut().zip(&data.xy).for_each(|(out, b)| *out = b - *out);
+                Cow::Owned(out)
+            }
         }
     }
 
@@ -213,11 +227,17 @@ impl Quadratic for JointState<'_> {
         }
     }
 
+    fn places_fast(&self) -> bool {
+        self.locals.iter().any(|local| matches!(local.form, TypeForm::Data(_)))
+    }
+
     fn descent(&self, out: &mut [f64]) {
-        for (j, out) in out.chunks_exact_mut(self.types().max(1)).enumerate() {
-            for (out, local) in out.iter_mut().zip(&self.locals) {
-                *out = local.pull::<false>(j);
-            }
+        if self.columns == 0 {
+            return;
+        }
+        for (c, local) in self.locals.iter().enumerate() {
+            let pulls = local.pulls();
+            out[c..].iter_mut().step_by(self.types()).zip(&*pulls).for_each(|(out, pull)| *out = *pull);
         }
     }
 
@@ -229,12 +249,15 @@ impl Quadratic for JointState<'_> {
     }
 
     fn product(&self, w: &[f64], out: &mut [f64]) {
+        if self.columns == 0 {
+            return;
+        }
         for c in 0..self.types() {
             let mut at = Local { form: self.locals[c].form, place: Vec::new() };
             at.put(&self.own(w, c));
-            for (j, out) in out[c..].iter_mut().step_by(self.types()).enumerate() {
-                *out = at.form.linear()[j] - at.pull::<false>(j);
-            }
+            let pulls = at.pulls();
+            let parts = at.form.linear().iter().zip(&*pulls).map(|(b, pull)| b - pull);
+            out[c..].iter_mut().step_by(self.types()).zip(parts).for_each(|(out, part)| *out = part);
         }
     }
 
