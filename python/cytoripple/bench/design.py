@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -185,12 +184,6 @@ class Arena:
     held_out: NDArray[np.bool_]
     sender: Sender
 
-    @cached_property
-    def cells_of_type(self) -> list[slice]:
-        """Cells of every type."""
-        ends = np.searchsorted(self.types, np.arange(self.design.n_types + 1))
-        return [slice(int(first), int(last)) for first, last in pairwise(ends)]
-
 
 class Sender:
     """Ligands of a tissue, and how far each reaches."""
@@ -199,21 +192,17 @@ class Sender:
         self, genes: tuple[str, ...], ligands: tuple[str, ...], radii: Floats, xy: Floats, threads: int
     ) -> None:
         self.genes: Ints = np.array([genes.index(ligand) for ligand in ligands], dtype=np.int64)
-        self._plans = [
+        self.signals = [
             (ReceivedPlan(xy, radius=float(radius), threads=threads), np.flatnonzero(radii == radius))
             for radius in np.unique(radii)
         ]
 
-    def received(
-        self, state: Floats, wanted: NDArray[np.bool_], otherwise: Floats, *, threads: int
-    ) -> Floats:
-        """Sum over all cells divided by their number for the wanted ligands; others are taken as given."""
-        found = otherwise.copy()
-        for plan, positions in self._plans:
-            chosen = positions[wanted[positions]]
-            if len(chosen):
-                sent = np.ascontiguousarray(state[:, self.genes[chosen]])
-                found[:, chosen] = plan.apply(sent, threads=threads)
+    def received(self, state: Floats, *, threads: int) -> Floats:
+        """Sum over all cells divided by their number, cells x ligands."""
+        found = np.zeros((len(state), len(self.genes)))
+        for plan, positions in self.signals:
+            sent = np.ascontiguousarray(state[:, self.genes[positions]])
+            found[:, positions] = plan.apply(sent, threads=threads)
         return found
 
 
@@ -230,8 +219,7 @@ def arena_of(tissue: RippleTissue, *, threads: int = 0) -> Arena:
     reach = index.radii(RADIUS, CONTACT_DISTANCE)
     radii = np.array([reach[ligand] for ligand in index.ligands])
     sender = Sender(genes, index.ligands, radii, xy, threads)
-    none = np.zeros((len(xy), len(radii)))
-    received = sender.received(expression, np.ones(len(radii), dtype=bool), none, threads=threads)
+    received = sender.received(expression, threads=threads)
     modulators = [index.of(gene) for gene in genes]
     seen = ~held_out
     design = RippleDesign(
