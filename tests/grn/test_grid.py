@@ -19,7 +19,7 @@ def chosen(curve: NDArray[np.float64]) -> tuple[float, int]:
 
 @pytest.mark.parametrize(("minimum", "taken"), [(5.2, 5), (5.45, 5), (4.9, 4), (4.6, 4)])
 def test_the_value_of_the_grid_just_above_the_lowest_point_is_taken(minimum: float, taken: int) -> None:
-    """Of the two neighbors of the minimum the sparser model, also where the other one has the smaller error."""
+    """Of the two neighbors of the minimum the sparser model, also where the other has the smaller error."""
     kappa, tried = chosen(100.0 + 0.5 * (np.arange(15, dtype=np.float64) - minimum) ** 2)
     assert kappa == KAPPAS[taken]
     assert tried == 9

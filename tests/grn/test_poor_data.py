@@ -63,7 +63,7 @@ def test_a_cluster_of_few_cells_gets_no_coefficients(
 def test_targets_without_anything_to_learn_are_not_exported_silently(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Expression shuffled over the cells of each cluster: the run warns, and no target counts as predictable."""
+    """Expression shuffled inside each cluster: the run warns, and no target counts as predictable."""
     adata, _ = toy()
     values = np.array(adata.layers["normalized_count"].toarray())
     random = np.random.default_rng(0)
