@@ -28,7 +28,7 @@ _SHORT = {
     "de_nsig_counts_pred": "DE genes, predicted",
 }
 """Metrics of the table of perturbations, and what they are called there."""
-_MOST_POINTS = 200_000
+_MOST_POINTS = 100_000
 _FEWEST_GENES = 100
 _SMALLEST = 1e-300
 _WIDTH, _HEIGHT, _EDGE = 130.0, 18.0, 6.0
