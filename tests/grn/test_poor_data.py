@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from anndata import AnnData
 from scipy import sparse
 
 import cytoripple as ct
 from cytoripple.io.betadata import read_betadata
-from cytoripple.io.run import SUMMARY_FILE
+from cytoripple.io.run import SUMMARY_FILE, Run
 from tests.grn.tissue import KEYS, contents, toy
 
 
-def joint(run_dir: Path, adata: object = None, **options: object) -> ct.io.Run:
+def joint(run_dir: Path, adata: AnnData | None = None, **options: Any) -> Run:
     """Train with the defaults, the multiplier chosen."""
     own, network = toy()
-    given = {"network": network, "run_dir": run_dir, **KEYS, **options}
+    given: dict[str, Any] = {"network": network, "run_dir": run_dir, **KEYS, **options}
     return ct.tl.train_grn(own if adata is None else adata, **given)
 
 
