@@ -126,7 +126,8 @@ def main() -> None:
     parser.add_argument("--setting", action="append", default=[], help="of the generator, name=number")
     given = parser.parse_args()
     first, last = (int(end) for end in given.seeds.split("-"))
-    settings = {name: float(value) for name, _, value in (item.partition("=") for item in given.setting)}
+    pairs = (item.partition("=") for item in given.setting)
+    settings = {name: int(value) if value.isdigit() else float(value) for name, _, value in pairs}
     rows = []
     for seed in range(first, last + 1):
         arena = arena_of(datasets.ripple_tissue(seed, **settings))

@@ -304,3 +304,19 @@ def test_published_figures_of_the_first_stored_tissue_come_out(
     columns = ["tf_aupr", "lr_aupr", "effect_pearson", "ripple_pearson"]
     published = [[0.354, 0.011, 0.606, 0.324], [0.549, 0.006, 0.372, 0.0]]
     np.testing.assert_allclose(table[columns].to_numpy(), published, atol=0.02)
+
+
+@pytest.mark.parametrize(
+    ("seed", "published"),
+    [
+        (1, {"tf_aupr": 0.686, "lr_aupr": 0.081, "effect_pearson": 0.633, "ripple_pearson": 0.436}),
+        (2, {"tf_aupr": 0.660, "effect_pearson": 0.611, "ripple_pearson": 0.289}),
+    ],
+)
+def test_published_figures_of_the_joint_estimator_come_out(
+    stored: dict[int, datasets.RippleTissue], seed: int, published: dict[str, float]
+) -> None:
+    """The multiplier is chosen here, and must come out near the published one of 0.354."""
+    table = bench.ripplebench(["joint"], tissues=[stored[seed]])
+    assert table.attrs["per_tissue"]["kappa"].to_numpy() == pytest.approx([2**-1.5], rel=0.1)
+    assert table.loc["joint", list(published)].to_dict() == pytest.approx(published, abs=0.02)

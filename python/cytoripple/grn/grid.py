@@ -1,4 +1,4 @@
-"""Multipliers of the penalty, and the search for the one that predicts held-out cells best."""
+"""Multipliers of the penalty, and the search for one that predicts held-out cells with few columns."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ KAPPAS: NDArray[np.float64] = np.exp2(1.0 - 0.5 * np.arange(15, dtype=np.float64
 # The grid is walked from the largest multiplier in pieces, and left when the minimum lies this far behind:
 # most of the time of the whole grid goes into its smallest values.
 _FIRST, _PIECE, _BEHIND = 6, 3, 3
+# Share of the variance explained by the best multiplier that a larger, sparser one may cost.
+_GIVEN_UP = 0.02
 
 
 def walk_grid(
@@ -25,18 +27,33 @@ def walk_grid(
 
     Returns
     -------
-    The multiplier of the grid at or just above the lowest point of the parabola through the smallest error
-    and its neighbors, and the errors of the multipliers that were tried. The curve is flat around its
-    minimum, so that noise decides between two neighbors on the grid: then the sparser model is taken.
+    The largest multiplier that explains at least 98 % of what the best one does, and the errors of the
+    multipliers that were tried.
     """
     errors = np.zeros(0)
     while len(errors) < len(KAPPAS) and (len(errors) == 0 or int(np.argmin(errors)) >= len(errors) - _BEHIND):
         size = _FIRST if len(errors) == 0 else _PIECE
         errors = np.concatenate([errors, errors_of(KAPPAS[len(errors) : len(errors) + size])])
+    return _sparsest(errors), errors
+
+
+def _sparsest(errors: NDArray[np.float64]) -> float:
+    """Return the largest multiplier that explains nearly as much of the held-out cells as the best one.
+
+    The error is taken for the parabola through its smallest value and the neighbors of that: the grid is
+    coarse, and two values of nearly equal error would otherwise be told apart by noise. A penalty that
+    predicts best keeps more columns than are true, while the error is flat beside its minimum. So the
+    multiplier is raised until `_GIVEN_UP` of what the best one explains is lost, at most by one step of the
+    grid from the smallest error, where the parabola ends.
+    """
     best = int(np.argmin(errors))
-    return float(KAPPAS[best - 1 if _falls_before(errors, best) else best]), errors
-
-
-def _falls_before(errors: NDArray[np.float64], best: int) -> bool:
-    """Whether the parabola through the smallest error and its neighbors is lowest at a larger multiplier."""
-    return 0 < best < len(errors) - 1 and bool(errors[best - 1] < errors[best + 1])
+    if not 0 < best < len(errors) - 1:
+        return float(KAPPAS[best])
+    before, here, after = errors[best - 1 : best + 2]
+    bend = before - 2.0 * here + after
+    if not bend > 0.0:
+        return float(KAPPAS[best])
+    vertex = 0.5 * (before - after) / bend
+    explained = errors[0] - (here - 0.5 * bend * vertex**2)
+    step = max(vertex - np.sqrt(2.0 * _GIVEN_UP * explained / bend), -1.0)
+    return float(KAPPAS[best] * 2.0 ** (-0.5 * step))

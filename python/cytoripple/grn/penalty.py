@@ -23,13 +23,14 @@ _BATCH = 10
 
 
 def choose_kappa(fitter: Fitter, genes: Sequence[str], run_dir: Path, progress: Progress) -> dict[str, Any]:
-    """Multiplier of the penalty with the smallest held-out error over a random subset of the targets.
+    """Multiplier of the penalty for the run, by the held-out error over a random subset of the targets.
 
     The error of a target is the sum, over clusters and held-out cells, of the squared error of the target
-    scaled to unit variance in its cluster. The sum over targets is minimized over the grid 2, sqrt(2), ...,
-    1/64, down to where it has been rising for three values. The multiplier is the value of the grid at or
-    just above the lowest point of the parabola through the minimum and its neighbors. The curve is also
-    written to ``cv.feather``.
+    scaled to unit variance in its cluster. The sum over targets is computed on the grid 2, sqrt(2), ...,
+    1/64, down to where it has been rising for three values. The multiplier is the largest that explains at
+    least 98 % of what the best one explains beyond a multiplier of 2, with the error between the values of
+    the grid taken from the parabola through the smallest and its neighbors. The curve is also written to
+    ``cv.feather``.
 
     Parameters
     ----------
