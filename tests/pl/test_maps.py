@@ -74,12 +74,18 @@ def test_the_scale_bar_has_the_length_it_tells(tissue: anndata.AnnData) -> None:
     assert "200 µm" in {text.get_text() for text in ax.texts}
 
 
-def test_the_scale_bar_translates_array_positions_to_micrometers(tissue: anndata.AnnData) -> None:
+@pytest.mark.parametrize("multiplied", [1.0, 50.0, 200.0])
+def test_the_scale_bar_translates_array_positions_to_micrometers(
+    tissue: anndata.AnnData, multiplied: float
+) -> None:
+    """Also after the coordinates were multiplied, by 200 to micrometers."""
     tissue.uns["spatial_units"] = "array index (1 unit = 200 um centre to centre)"
+    if multiplied != 1.0:
+        ct.pp.rescale_coordinates(tissue, scale=multiplied)
     ax = ct.pl.spatial(tissue, "cell_type")
     (bar,) = [line for line in ax.lines if line.get_label() == "_scale_bar"]
     (told,) = [text.get_text() for text in ax.texts]
-    assert np.ptp(bar.get_xdata()) * 200 == pytest.approx(float(told.removesuffix(" µm")))
+    assert np.ptp(bar.get_xdata()) * 200 / multiplied == pytest.approx(float(told.removesuffix(" µm")))
 
 
 def test_a_delta_map_is_symmetric_around_no_change(tissue: anndata.AnnData) -> None:

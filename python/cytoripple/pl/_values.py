@@ -88,14 +88,23 @@ def as_labels(column: pd.Series[Any]) -> pd.Categorical[str]:
 
 
 def length_unit(adata: AnnData) -> tuple[str, float]:
-    """Find a unit for the scale bar and how many of it one unit of the coordinates is."""
+    """Find a unit for the scale bar and how many of it one unit of the coordinates is.
+
+    The text "1 unit = 200 um" is of the coordinates before `cytoripple.pp.rescale_coordinates`.
+    """
     told = str(adata.uns.get("spatial_units", "")).strip().casefold()
     if re.match(r"(µm|μm|um|micromet|micron)", told):
         return "µm", 1.0
     size = micrometers_per_unit(told)
     if size is not None:
-        return "µm", size
+        return "µm", size / _factor(adata)
     return ("px" if "pixel" in told else "units"), 1.0
+
+
+def _factor(adata: AnnData) -> float:
+    """By what the coordinates were multiplied since they were read."""
+    record = adata.uns.get("spatial_unscaled", {})
+    return float(record.get("parameters", {}).get("factor", 1.0))
 
 
 def micrometers_per_unit(told: str) -> float | None:

@@ -23,7 +23,7 @@ const FLOOR: f64 = 0.05;
 const EXACT_COLUMNS: usize = 400;
 
 /// Largest number of candidates among more columns.
-const CANDIDATES: usize = 100;
+const CANDIDATES: usize = 200;
 
 /// A column is scaled by at least this share of its deviation over all cells. One that is almost constant in the
 /// training cells of a type, such as a signal that reaches a single cell, would get a coefficient without limit.
