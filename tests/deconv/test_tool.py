@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import anndata
@@ -72,6 +73,19 @@ def test_backed_counts_give_the_same_bits(
             ct.tl.deconvolve(backed, cells, copy=True, **options)
         backed.file.close()
     cells.file.close()
+
+
+def test_counts_of_a_zarr_store_are_read_in_blocks(data: Planted, tmp_path: Path) -> None:
+    zarr = pytest.importorskip("zarr")
+    spots = data.spots()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # zarr's own notes on formats
+        spots.write_zarr(tmp_path / "spots.zarr")
+        stored = anndata.io.sparse_dataset(zarr.open(tmp_path / "spots.zarr", mode="r")["X"])
+    lazy = anndata.AnnData(stored, obs=spots.obs, var=spots.var, obsm={"spatial": data.coords})
+    for adata in (lazy, spots):
+        ct.tl.deconvolve(adata, data.reference(), cell_type_key="cell_type")
+    pd.testing.assert_frame_equal(lazy.obsm["deconvolution"], spots.obsm["deconvolution"], check_exact=True)
 
 
 def test_backed_columns_are_refused(data: Planted, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from rich.console import Console
 
-KEY = "deconvolution"
+KEY, SPOTS = "deconvolution", "deconvolved.h5ad"
 _PILOT = (1024, 2048)
 """Spots of the two trial fits of an estimate: their difference is the cost of a spot."""
 _BYTES = {"default": 150, "fast": 24, "flashdeconv": 60}
@@ -33,6 +33,9 @@ def run_deconvolution(flags: Mapping[str, Any], shell: Shell) -> None:
     out: Path = flags["out"]
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file: give a folder with --out")
+    spots = out / SPOTS
+    if spots.exists() and flags["h5ad"].exists() and spots.samefile(flags["h5ad"]):
+        raise InputError(f"{spots} is the input: give another folder with --out")
     if flags["table"] not in ("csv", "parquet"):
         raise InputError(f"--table is {flags['table']!r}: give csv or parquet")
     options: dict[str, Any] = {name: flags[name] for name in _OPTIONS}
@@ -161,9 +164,7 @@ def write_results(adata: AnnData, flags: Mapping[str, Any], shell: Shell) -> dic
             shares.to_csv(temporary, float_format="%.5g")
         else:
             shares.to_parquet(temporary)
-    spots = out / "deconvolved.h5ad"
-    if spots.exists() and spots.samefile(flags["h5ad"]):
-        raise InputError(f"{spots} is the input: give another folder with --out")
+    spots = out / SPOTS
     with atomic_path(spots) as temporary:
         write_spots(adata, flags["h5ad"], temporary)
     drawn = []

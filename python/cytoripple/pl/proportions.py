@@ -163,18 +163,13 @@ def _values(ax: Axes, xy: NDArray[np.float64], values: NDArray[np.float64], cmap
         grid = raster(xy)
         image = grid.mean(values)
         shown = ax.imshow(image, extent=grid.extent, cmap=cmap, vmin=0.0, vmax=top, interpolation="nearest")
-        _keep_frame(ax, xy)
+        _frame(ax, xy)  # an image sets limits of its own
         return shown
     order = np.argsort(np.nan_to_num(values, nan=-1.0), kind="stable")
     return ax.scatter(
         xy[order, 0], xy[order, 1], c=values[order], cmap=cmap, vmin=0.0, vmax=top, linewidths=0,
         s=_style.marker_size(ax, xy), plotnonfinite=False,
     )  # fmt: skip
-
-
-def _keep_frame(ax: Axes, xy: NDArray[np.float64]) -> None:
-    """Undo the limits that an image sets."""
-    _frame(ax, xy)
 
 
 def _color_bar(ax: Axes, artist: Any, label: str, values: NDArray[np.float64]) -> None:
@@ -212,7 +207,7 @@ def _dominant(ax: Axes, xy: NDArray[np.float64], table: pd.DataFrame, colors: di
     if len(xy) > _style.RASTER_ABOVE:
         grid = raster(xy)
         ax.imshow(grid.colors(codes, palette), extent=grid.extent, interpolation="nearest")
-        _keep_frame(ax, xy)
+        _frame(ax, xy)  # an image sets limits of its own
     else:
         known = codes >= 0
         ax.scatter(
