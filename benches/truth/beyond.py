@@ -46,7 +46,7 @@ def corrected(design: RippleDesign, variance: Floats, kind: int) -> tuple[Floats
     factor = np.where(second >= 0, design.received[np.ix_(inside, np.where(second >= 0, first, 0))], 1.0)
     x = design.shared.features(design.expression, design.received)[inside]
     y = design.y[inside]
-    sd, spread = np.where(x.std(axis=0) > 1e-10, x.std(axis=0), np.inf), y.std(axis=0)
+    sd, spread = (np.where(part.std(axis=0) > 1e-10, part.std(axis=0), np.inf) for part in (x, y))
     z, e = (x - x.mean(axis=0)) / sd, factor * np.sqrt(variance[inside][:, source]) / sd
     e *= np.sqrt(np.minimum(1.0, CAP / np.maximum((e**2).mean(axis=0), 1e-12)))
     gram = (z.T @ z - (e.T @ e) * (source[:, None] == source)) / len(x)
@@ -62,7 +62,8 @@ def ridge(design: RippleDesign, variance: Floats) -> Floats:
             own = design.shared.place[first:last]
             values, vectors = np.linalg.eigh(gram[np.ix_(own, own)])
             shrunk = (vectors.T @ q[own, t]) / (np.maximum(values, FLOOR) + RIDGE)
-            coef[first:last, kind] = vectors @ shrunk * spread[t] / sd[own]
+            if np.isfinite(spread[t]):
+                coef[first:last, kind] = vectors @ shrunk * spread[t] / sd[own]
     return coef
 
 
@@ -80,8 +81,11 @@ def calibration(design: RippleDesign, kappa: float) -> float:
         )
         for kind in np.unique(design.types[out]):
             inside, seen = design.types[out] == kind, design.y[train == kind]
-            p = (predicted[inside] - seen.mean(axis=0)) / seen.std(axis=0)
-            y = (design.y[out][inside] - seen.mean(axis=0)) / seen.std(axis=0)
+            spread = np.where(
+                seen.std(axis=0) > 0, seen.std(axis=0), np.inf
+            )  # constant targets count nothing
+            p = (predicted[inside] - seen.mean(axis=0)) / spread
+            y = (design.y[out][inside] - seen.mean(axis=0)) / spread
             product, square = product + float((p * y).sum()), square + float((p * p).sum())
     return product / square
 
