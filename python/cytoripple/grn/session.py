@@ -259,6 +259,11 @@ def _say_outcome(run_dir: Path, counts: Counts) -> None:
             "no gene has coefficients: look at the reasons in *.orphan; usual causes are a wrong layer or "
             "cluster column, coordinates in another unit than the radius, or too high a score threshold"
         )
+    elif 20 * counts.ok < counts.orphan:
+        log.info(
+            "few targets keep an edge: held-out tissue supports no more. A smaller kappa than the chosen one "
+            "shows weaker edges, as guesses"
+        )
 
 
 def _say_unpredictable(run: Run) -> None:
