@@ -14,7 +14,6 @@ from cytoripple.bench.estimators import BUILTIN, intercepts
 from cytoripple.bench.model import Fit, FittedTissue, Propagation
 from cytoripple.bench.runner import METRICS, margins
 from cytoripple.bench.scores import edge_scores, held_out_score, regulated
-from cytoripple.kernels.training import SpatialDesign
 from tests.conftest import golden_root
 
 SMALL = {"n_cells": 300, "n_tf": 14, "n_masters": 6, "n_ligands": 6, "n_receptors": 5, "n_targets": 15}
@@ -113,7 +112,6 @@ def test_bagged_ridge_is_the_mean_of_ridge_fits(arena: Arena, fits: dict[str, Fi
     assert np.corrcoef(plain, mine)[0, 1] > 0.9
 
 
-@pytest.mark.skipif(not hasattr(SpatialDesign, "fit_joint"), reason="needs the joint kernel")
 def test_the_joint_estimator_shares_columns_between_types(arena: Arena) -> None:
     fit = BUILTIN["joint"](arena.design, 0)
     shared = (fit.coef != 0).sum(axis=1)

@@ -33,6 +33,12 @@ def expected(path: Path) -> dict[str, Any]:
 
 
 CASES = [(path, name) for path in SETS for name in sorted(expected(path)["configs"])]
+# At smaller penalties the optimum is flat: coefficients are weakly determined, objectives are not.
+DETERMINED = [
+    (path, name)
+    for path, name in CASES
+    if max(expected(path)["configs"][name][reg] for reg in ("group_reg", "l1_reg")) >= 1e-6
+]
 
 
 def part(path: Path, suffix: str) -> Path:
@@ -75,11 +81,6 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[Path, str], Run
     return made
 
 
-def test_there_is_a_golden_tissue() -> None:
-    if not SETS:
-        pytest.skip(f"no tissue set under {golden_root()}")
-
-
 @pytest.mark.parametrize(("path", "name"), CASES, ids=lambda value: getattr(value, "stem", value))
 def test_objectives_and_scores_are_reproduced(
     runs: dict[tuple[Path, str], Run], path: Path, name: str
@@ -100,12 +101,9 @@ def _number(value: object) -> float:
     return value if isinstance(value, float) else -1.0
 
 
-@pytest.mark.parametrize(("path", "name"), CASES, ids=lambda value: getattr(value, "stem", value))
+@pytest.mark.parametrize(("path", "name"), DETERMINED, ids=lambda value: getattr(value, "stem", value))
 def test_coefficients_are_reproduced(runs: dict[tuple[Path, str], Run], path: Path, name: str) -> None:
     """Within 1e-6 of the largest of the gene and cluster, where the stored ones are at their optimum."""
-    config = expected(path)["configs"][name]
-    if max(config["group_reg"], config["l1_reg"]) < 1e-6:
-        pytest.skip("coefficients are weakly determined at such small penalties; the objective is compared")
     stored = pd.read_parquet(part(path, "_betas.parquet"))
     tables = read_betadata(runs[path, name].directory)
     compared = 0

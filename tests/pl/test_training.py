@@ -9,8 +9,9 @@ import pytest
 
 import cytoripple as ct
 from cytoripple._errors import RunError
+from cytoripple._modulators import modulator_kind
 from cytoripple._settings import Settings
-from cytoripple.io.effects import modulator_kind, write_scales
+from cytoripple.io.effects import write_scales
 from cytoripple.io.gene_log import ClusterFit, log_path, log_text
 from cytoripple.io.run import Run
 from cytoripple.io.run_file import RunRecord

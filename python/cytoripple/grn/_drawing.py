@@ -8,9 +8,10 @@ from html import escape
 import numpy as np
 from numpy.typing import NDArray
 
+from cytoripple._modulators import MODULATOR_COLORS
+
 # Okabe and Ito's colors for all forms of color vision, then evenly turned hues.
 _COLORS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#b8a800", "#555555")
-KIND_COLORS = {"TF": "#0072b2", "ligand-receptor": "#d55e00", "TF-ligand": "#009e73"}
 _MOST_POINTS = 6000
 
 
@@ -99,10 +100,14 @@ def bar_chart(names: Sequence[str], values: Sequence[float], kinds: Sequence[str
         bars.append(
             f'<text x="{left - 6}" y="{y + 13}" text-anchor="end">{escape(name)}</text>'
             f'<rect x="{left}" y="{y + 2}" width="{length:.1f}" height="{row - 4}" '
-            f'fill="{KIND_COLORS[kind]}"><title>{escape(kind)}</title></rect>'
+            f'fill="{MODULATOR_COLORS[kind]}"><title>{escape(kind)}</title></rect>'
             f'<text x="{left + length + 5:.1f}" y="{y + 13}">{value:.3g}</text>'
         )
-    legend = "".join(f'<li><i style="background:{KIND_COLORS[kind]}"></i>{kind}</li>' for kind in KIND_COLORS)
+    legend = "".join(
+        f'<li><i style="background:{shade}"></i>{kind}</li>'
+        for kind, shade in MODULATOR_COLORS.items()
+        if kind in kinds
+    )
     return (
         f'<svg viewBox="0 0 {width} {row * len(names)}" role="img" aria-label="strongest modulators">'
         f'{"".join(bars)}</svg><ul class="legend">{legend}</ul>'

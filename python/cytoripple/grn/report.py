@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cytoripple._anndata import Tissue
+from cytoripple._modulators import modulator_kind
 from cytoripple._page import fill, script_json
 from cytoripple._provenance import write_text
 from cytoripple.grn._drawing import bar_chart, cluster_map, histogram
@@ -247,7 +248,8 @@ def _modulators(runs: Mapping[str, Run], labels: tuple[str, ...]) -> str:
     )
     top = strength.iloc[:_MODULATORS]
     names = [str(name) for name in top.index]
-    chart = bar_chart(names, top.tolist(), [_kind(name) for name in names])
+    extra = {name for run in usable.values() for name in run.settings.grn.extra_modulators}
+    chart = bar_chart(names, top.tolist(), [modulator_kind(name, extra) for name in names])
     order = np.argsort(-effects["effect"].abs().to_numpy(), kind="stable")[:_EDGES]
     rows = "".join(
         f"<tr><td>{escape(gene)}</td><td>{escape(_label(labels, cluster))}</td><td>{escape(modulator)}</td>"
@@ -263,10 +265,6 @@ def _modulators(runs: Mapping[str, Run], labels: tuple[str, ...]) -> str:
 
 def _label(labels: tuple[str, ...], cluster: int) -> str:
     return labels[cluster] if cluster < len(labels) else str(cluster)
-
-
-def _kind(modulator: str) -> str:
-    return "ligand-receptor" if "$" in modulator else "TF-ligand" if "#" in modulator else "TF"
 
 
 def _reasons(runs: Mapping[str, Run]) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cytoripple._errors import RunError
+from cytoripple._modulators import modulator_kind
 from cytoripple._provenance import atomic_path
 from cytoripple.io.gene_log import log_path, read_selection
 from cytoripple.io.run import EDGES_FILE, SCALES_FILE, Run
@@ -86,15 +87,6 @@ def standardized_effects(run: Run, genes: Sequence[str]) -> pd.DataFrame:
     # betadata come sorted by gene, so that a stable sort orders equal effects by gene
     order = np.argsort(-found["effect"].abs().to_numpy(), kind="stable")
     return found.iloc[order].reset_index(drop=True)
-
-
-def modulator_kind(name: str, extra: set[str]) -> str:
-    """Class of a modulator, read from its name."""
-    if "$" in name:
-        return "ligand-receptor"
-    if "#" in name:
-        return "ligand-TF"
-    return "extra" if name in extra else "TF"
 
 
 def edge_list(run: Run, genes: Sequence[str]) -> pd.DataFrame:

@@ -26,7 +26,6 @@ CATEGORIES = (
 )  # fmt: skip
 NO_LABEL = "#CFCFCF"
 DOWN, NEUTRAL, UP = "#2166AC", "#EDEDED", "#B2182B"
-MODULATOR_COLORS = {"TF": "#0072B2", "ligand-receptor": "#D55E00", "ligand-TF": "#009E73", "extra": "#999999"}
 INK, FAINT = "#262626", "#8A8A8A"
 RASTER_ABOVE = 20_000
 RELATIVE = " (relative)"

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cytoripple._errors import RunError
-from cytoripple.io.effects import modulator_kind
+from cytoripple._modulators import MODULATOR_COLORS, modulator_kind
 from cytoripple.pl import _style
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def strongest_modulators(
         raise RunError(f"{run.directory} has no coefficients: no gene was trained")
     with _style.style():
         ax = _style.axes(ax, (6.4, 1.3 + 0.24 * len(table)))
-        colors = [_style.MODULATOR_COLORS[kind] for kind in table["kind"]]
+        colors = [MODULATOR_COLORS[kind] for kind in table["kind"]]
         ax.barh(np.arange(len(table)), table["strength"], color=colors, height=0.74)
         ax.set_yticks(
             np.arange(len(table)), [shown_name(name) for name in table["modulator"]], fontstyle="italic"
@@ -117,7 +117,7 @@ def strongest_modulators(
         ax.margins(y=0.01)
         ax.set_xlabel("total standardized effect")
         ax.set_title("Strongest modulators")
-        present = [kind for kind in _style.MODULATOR_COLORS if kind in set(table["kind"])]
+        present = [kind for kind in MODULATOR_COLORS if kind in set(table["kind"])]
         _kind_legend(ax, present)
         _style.save_figure(ax, save)
     return ax
@@ -191,5 +191,5 @@ def _cluster_name(run: Run, scores: pd.DataFrame, cluster: int) -> str:
 def _kind_legend(ax: Axes, kinds: list[str]) -> None:
     from matplotlib.patches import Patch
 
-    handles = [Patch(color=_style.MODULATOR_COLORS[kind], label=kind) for kind in kinds]
+    handles = [Patch(color=MODULATOR_COLORS[kind], label=kind) for kind in kinds]
     ax.legend(handles=handles, loc="center left", bbox_to_anchor=(1.0, 0.5))
