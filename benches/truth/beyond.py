@@ -1,12 +1,13 @@
-"""What was tried beyond the default estimator, on tissues where sparse selection is weak.
+"""What was tried beside the default estimator, on tissues where sparse selection is weak.
 
 Run ``python benches/truth/beyond.py [--seeds 301-308] [--setting depth=300] [--setting active=0.3]``. It fits
 every tissue once per variant, prints the mean of each metric, and the mean and the smallest difference to
 ``joint`` over tissues.
 
-``joint`` is the default. ``finer`` fits at half its multiplier; ``ridge`` is a ridge per type on the same
-noise-corrected Gram matrices; ``blend`` is the mean of the coefficients of ``joint`` and ``ridge``;
-``stretched`` are those of ``joint`` times the slope of held-out cells on the cross-validated prediction.
+``joint`` is the default, of whose coefficients a quarter are those of a ridge. ``sparse`` has no ridge in it,
+``even`` one half, and ``ridge`` is nothing else; ``finer`` is ``sparse`` at half its multiplier;
+``stretched`` are the coefficients of ``sparse`` times the slope of held-out cells on the cross-validated
+prediction.
 """
 
 from __future__ import annotations
@@ -27,44 +28,7 @@ from cytoripple.grn.folds import spatial_folds
 from cytoripple.kernels.noise import counting_noise_variance
 from cytoripple.kernels.training import SpatialDesign
 
-CAP, FLOOR, RIDGE = 0.6, 0.05, 3.0
-
 Floats = NDArray[np.float64]
-
-
-def noise_variance(design: RippleDesign) -> NDArray[np.float32]:
-    """Variance that counting adds to every entry of the layer."""
-    factors = np.expm1(design.expression).sum(axis=1) / design.counts.sum(axis=1)
-    return counting_noise_variance(design.expression, factors, design.types)
-
-
-def corrected(design: RippleDesign, variance: Floats, kind: int) -> tuple[Floats, Floats, Floats, Floats]:
-    """Gram matrix of the distinct columns in one type without the noise of counting, and its scales."""
-    _, first, second = design.shared.table.T
-    source = np.where(second < 0, first, second)
-    inside = design.types == kind
-    factor = np.where(second >= 0, design.received[np.ix_(inside, np.where(second >= 0, first, 0))], 1.0)
-    x = design.shared.features(design.expression, design.received)[inside]
-    y = design.y[inside]
-    sd, spread = (np.where(part.std(axis=0) > 1e-10, part.std(axis=0), np.inf) for part in (x, y))
-    z, e = (x - x.mean(axis=0)) / sd, factor * np.sqrt(variance[inside][:, source]) / sd
-    e *= np.sqrt(np.minimum(1.0, CAP / np.maximum((e**2).mean(axis=0), 1e-12)))
-    gram = (z.T @ z - (e.T @ e) * (source[:, None] == source)) / len(x)
-    return gram, z.T @ ((y - y.mean(axis=0)) / spread) / len(x), sd, spread
-
-
-def ridge(design: RippleDesign, variance: Floats) -> Floats:
-    """Coefficients of a ridge per type on noise-corrected Gram matrices."""
-    coef = np.zeros((len(design.columns), design.n_types))
-    for kind in np.unique(design.types):
-        gram, q, sd, spread = corrected(design, variance, int(kind))
-        for t, (first, last) in enumerate(zip(design.indptr[:-1], design.indptr[1:], strict=True)):
-            own = design.shared.place[first:last]
-            values, vectors = np.linalg.eigh(gram[np.ix_(own, own)])
-            shrunk = (vectors.T @ q[own, t]) / (np.maximum(values, FLOOR) + RIDGE)
-            if np.isfinite(spread[t]):
-                coef[first:last, kind] = vectors @ shrunk * spread[t] / sd[own]
-    return coef
 
 
 def calibration(design: RippleDesign, kappa: float) -> float:
@@ -93,21 +57,29 @@ def calibration(design: RippleDesign, kappa: float) -> float:
 def variants(design: RippleDesign) -> dict[str, Fit]:
     """All fits of one tissue."""
     default = joint(design, 0)
-    variance, kappa = noise_variance(design), default.notes["kappa"]
-    half = SpatialDesign(
+    kappa = default.notes["kappa"]
+    factors = np.expm1(design.expression).sum(axis=1) / design.counts.sum(axis=1)
+    variance = counting_noise_variance(design.expression, factors, design.types)
+    spatial = SpatialDesign(
         design.expression, design.received, clusters=design.types, n_clusters=design.n_types
-    ).fit_joint(design.y, design.indptr, design.columns, kappa=kappa / 2, noise_variance=variance)
-    dense, slope = ridge(design, variance.astype(np.float64)), calibration(design, kappa)
+    )
 
-    def fit(coef: Floats, **notes: float) -> Fit:
-        return Fit(coef, intercepts(design, coef), notes)
+    def fit(dense_share: float, factor: float = 1.0) -> Fit:
+        found = spatial.fit_joint(
+            design.y, design.indptr, design.columns, kappa=factor * kappa, dense_share=dense_share,
+            noise_variance=variance,
+        )  # fmt: skip
+        return Fit(found.coef, found.intercept, {})
 
+    sparse, slope = fit(0.0), calibration(design, kappa)
+    stretched = sparse.coef * slope
     return {
         "joint": default,
-        "finer": fit(half.coef),
-        "ridge": fit(dense),
-        "blend": fit((default.coef + dense) / 2),
-        "stretched": fit(default.coef * slope, slope=slope),
+        "sparse": sparse,
+        "even": fit(0.5),
+        "ridge": fit(1.0),
+        "finer": fit(0.0, 0.5),
+        "stretched": Fit(stretched, intercepts(design, stretched), {"slope": slope}),
         "reference": reference(design, 0),
         "co": bagged_ridge(design, 0),
     }
@@ -140,10 +112,13 @@ def main() -> None:
     each = pd.DataFrame(rows).set_index(["tissue", "estimator"])
     table = each[list(METRICS)]
     gain = table - table.xs("joint", level="estimator")
-    groups = {"mean": table, "difference to joint": gain}
+    over = table - table.xs("reference", level="estimator")
+    groups = {"mean": table, "difference to joint": gain, "difference to reference": over}
     for title, part in groups.items():
         print(f"{title}\n{part.groupby('estimator', sort=False).mean().round(3).to_string()}\n")
-    print(f"smallest difference\n{gain.groupby('estimator', sort=False).min().round(3).to_string()}")
+    for title, part in {"of joint to it": -gain, "to reference": over}.items():
+        smallest = part.groupby("estimator", sort=False).min().round(3)
+        print(f"smallest difference {title}\n{smallest.to_string()}\n")
 
 
 if __name__ == "__main__":

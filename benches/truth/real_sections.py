@@ -101,11 +101,12 @@ def held_out(
         train = np.where(folds == fold, -1, types)
         with showing(None) as quiet, tempfile.TemporaryDirectory() as folder:
             fitter = Fitter(replace(plan, tissue=replace(tissue, clusters=train)), quiet)
-            kappa = None
+            kappa = dense_share = None
             if plan.settings.lasso.chosen:
-                kappa = choose_kappa(fitter, targets, Path(folder), quiet)["kappa"]
+                choice = choose_kappa(fitter, targets, Path(folder), quiet)
+                kappa, dense_share = choice["kappa"], choice["dense_share"]
                 kappas.append(kappa)
-            fits = fitter.fit(targets, kappa)
+            fits = fitter.fit(targets, kappa, dense_share)
         test = (folds == fold) & (types >= 0)
         means = np.array([y[train == c].mean(axis=0) if (train == c).any() else y.mean(axis=0)
                           for c in range(types.max() + 1)])  # fmt: skip
@@ -135,7 +136,7 @@ def main(names: list[str]) -> None:
             start = time.process_time()
             r2, kappas = held_out(plan, types, targets)
             floored = np.maximum(r2, -5.0)
-            figures = f"mean {floored.mean():7.3f} median {np.median(r2):7.3f} above 0 {(r2 > 0).mean():4.0%}"
+            figures = f"mean {floored.mean():7.4f} median {np.median(r2):7.4f} above 0 {(r2 > 0).mean():4.0%}"
             cost = f"{time.process_time() - start:.1f} s CPU"
             print(f"{name:10s} {label:16s} {figures}  kappa {kappas}  {cost}", flush=True)
 

@@ -130,7 +130,7 @@ def fit_joint(
     batch: object,
     kappa: float,
     path: Sequence[float],
-    l1_share: float,
+    shares: tuple[float, float],
     noise_variance: NDArray[np.float32] | None,
     tol: float,
     *,

@@ -87,6 +87,7 @@ class Lasso(_Section):
     l1_reg: Penalty = "cv"
     kappa: Positive | Literal["cv"] = "cv"
     l1_share: Annotated[float, Field(ge=0.0, le=1.0)] | None = None
+    dense_share: Annotated[float, Field(ge=0.0, le=1.0)] | None = None
     scale_reg: Literal["group_size", "inverse_group_size", "none"] = "group_size"
     solver: Literal["descent", "fista", "reference"] = "descent"
     n_iter: Annotated[int, Field(ge=1)] | None = None

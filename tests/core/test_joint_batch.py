@@ -84,6 +84,46 @@ def test_every_fit_is_the_fit_of_its_explicit_design(case: Case, noisy: bool, fi
     assert (fit.coef != 0).any()
 
 
+def ridge(case: Case, t: int, c: int) -> NDArray[np.float64]:
+    """Coefficients of a ridge on standardized columns of one type."""
+    x, y = case.columns(t)[case.clusters == c], case.y[case.clusters == c, t]
+    live = x.std(axis=0) > 1e-10
+    sd = np.where(live, x.std(axis=0), 1.0)
+    z = (x - x.mean(axis=0)) / sd * live
+    found = np.linalg.solve(z.T @ z / len(y) + 3.0 * np.eye(len(sd)), z.T @ (y - y.mean()) / len(y))
+    return np.asarray(found / sd, dtype=np.float64)
+
+
+@pytest.mark.parametrize("share", [0.25, 1.0])
+def test_the_dense_share_is_a_ridge_in_every_type(case: Case, share: float) -> None:
+    """Also where a type has fewer cells than columns, and the certificate is that of the sparse part."""
+    y, indptr, columns = case.batch
+    sparse = case.design().fit_joint(y, indptr, columns, kappa=KAPPA)
+    mixed = case.design().fit_joint(y, indptr, columns, kappa=KAPPA, dense_share=share)
+    assert_same_bits(
+        mixed, case.design().fit_joint(y, indptr, columns, kappa=KAPPA, dense_share=share, threads=1)
+    )
+    np.testing.assert_array_equal(mixed.objective, sparse.objective)
+    np.testing.assert_array_equal(mixed.entry, sparse.entry)
+    for t in range(len(case.tables)):
+        rows = slice(indptr[t], indptr[t + 1])
+        assert sparse.coef[rows].any()
+        for c in range(3):
+            expected = (1 - share) * sparse.coef[rows, c] + share * ridge(case, t, c)
+            np.testing.assert_allclose(mixed.coef[rows, c], expected, atol=1e-8)
+            x, cells = case.columns(t), case.clusters == c
+            left = y[cells, t] - x[cells] @ mixed.coef[rows, c] - mixed.intercept[t, c]
+            assert mixed.mse[t, c] == pytest.approx((left**2).mean(), rel=1e-6)
+            assert abs(left.mean()) < 1e-8
+
+
+def test_an_empty_model_gets_no_dense_share_and_a_share_is_at_most_one(case: Case) -> None:
+    y, indptr, columns = case.batch
+    assert not case.design().fit_joint(y, indptr, columns, kappa=50.0, dense_share=0.5).coef.any()
+    with pytest.raises(InputError, match=r"dense_share is 1\.5"):
+        case.design().fit_joint(y, indptr, columns, kappa=KAPPA, dense_share=1.5)
+
+
 @pytest.mark.parametrize("noisy", [False, True])
 def test_folds_are_predicted_by_fits_that_never_saw_them(case: Case, noisy: bool) -> None:
     """The score of held-out cells is that of explicit fits on the other cells, corrected as the final one.

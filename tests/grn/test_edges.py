@@ -14,30 +14,53 @@ from cytoripple.io import read_betadata
 from cytoripple.io.run import Run
 
 
+def trained(folder: Path, kappa: float, dense_share: float | None = None) -> Run:
+    adata, network, _ = ct.datasets.toy_tissue(n_cells=300, n_genes=40, seed=3)
+    return ct.tl.train_grn(
+        adata,
+        network=network,
+        run_dir=folder,
+        cluster_key="cell_type",
+        kappa=kappa,
+        dense_share=dense_share,
+    )
+
+
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[float, Run]:
     """Train the same tissue at two multipliers."""
-    adata, network, _ = ct.datasets.toy_tissue(n_cells=300, n_genes=40, seed=3)
     folder = tmp_path_factory.mktemp("edges")
+    return {kappa: trained(folder / str(kappa), kappa) for kappa in (0.5, float(KAPPAS[2]))}
+
+
+@pytest.fixture(scope="module")
+def sparse(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Train without a dense share."""
+    return trained(tmp_path_factory.mktemp("sparse"), 0.5, dense_share=0.0)
+
+
+def coefficients(run: Run) -> set[tuple[str, str]]:
+    """Targets and modulators with a coefficient in any cluster."""
     return {
-        kappa: ct.tl.train_grn(
-            adata, network=network, run_dir=folder / str(kappa), cluster_key="cell_type", kappa=kappa
-        )
-        for kappa in (0.5, float(KAPPAS[2]))
-    }
-
-
-def test_every_coefficient_is_an_edge_and_the_file_is_the_table(runs: dict[float, Run]) -> None:
-    run = runs[0.5]
-    edges = run.edges()
-    found = set(zip(edges["gene"], edges["modulator"], strict=True))
-    expected = {
         (gene, table.modulators[place])
         for gene, table in read_betadata(run.directory).items()
         for place in np.flatnonzero(np.any(table.betas != 0.0, axis=0))
     }
-    assert found == expected and len(edges) == len(expected) > 10
-    pd.testing.assert_frame_equal(pd.read_csv(run.directory / "edges.csv"), edges, check_dtype=False)
+
+
+def pairs(edges: pd.DataFrame) -> set[tuple[str, str]]:
+    return set(zip(edges["gene"], edges["modulator"], strict=True))
+
+
+def test_every_sparse_coefficient_is_an_edge_and_the_file_is_the_table(
+    runs: dict[float, Run], sparse: Run
+) -> None:
+    """The dense share gives every column a coefficient, and makes no edge."""
+    edges = runs[0.5].edges()
+    assert pairs(sparse.edges()) == coefficients(sparse) == pairs(edges)
+    assert pairs(edges) < coefficients(runs[0.5])
+    assert len(edges) == len(pairs(edges)) > 10
+    pd.testing.assert_frame_equal(pd.read_csv(runs[0.5].directory / "edges.csv"), edges, check_dtype=False)
 
 
 def test_importance_is_the_mean_absolute_effect_over_cells(runs: dict[float, Run]) -> None:

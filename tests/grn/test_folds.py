@@ -70,6 +70,16 @@ def test_each_sample_is_split_by_itself() -> None:
     assert (again == folds[shuffled]).all(), "the order of the cells does not matter"
 
 
+def test_a_small_section_gets_four_blocks_per_fold() -> None:
+    """Nine blocks of six spacings for five folds would take whole regions out of the training cells."""
+    xy = grid(16)
+    folds = spatial_folds(xy, n_folds=5, seed=0).reshape(16, 16)
+    sizes = np.bincount(folds.reshape(-1))
+    assert sizes.max() - sizes.min() <= 16
+    assert (folds[:, 1:] == folds[:, :-1]).mean() > 0.6
+    assert all(np.ptp(np.argwhere(folds == fold), axis=0).min() >= 8 for fold in range(5))
+
+
 @pytest.mark.parametrize("n_cells", [1, 2, 7, 20])
 def test_a_tiny_tissue_gets_smaller_blocks(n_cells: int) -> None:
     xy = np.random.default_rng(0).uniform(0, 30, (n_cells, 2))

@@ -182,10 +182,10 @@ def test_a_gene_that_fails_is_reported_and_the_others_are_kept(
     plain = Fitter.fit
     bad = str(toy()[0].var_names[15])
 
-    def fit(self: Fitter, genes: list[str], kappa: float | None) -> list[TargetFit]:
+    def fit(self: Fitter, genes: list[str], *chosen: float | None) -> list[TargetFit]:
         if bad in genes:
             raise ValueError("singular in a new way")
-        return plain(self, genes, kappa)
+        return plain(self, genes, *chosen)
 
     with monkeypatch.context() as patch:
         patch.setattr(Fitter, "fit", fit)

@@ -11,8 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 from cytoripple._errors import InputError
 from cytoripple.bench.design import RippleDesign
 from cytoripple.bench.model import Fit
+from cytoripple.grn.estimator import DENSE_SHARE
 from cytoripple.grn.folds import spatial_folds
-from cytoripple.grn.grid import walk_grid
+from cytoripple.grn.grid import telling, walk_grid
 from cytoripple.grn.penalty import pick
 from cytoripple.kernels.noise import counting_noise_variance
 from cytoripple.kernels.training import SpatialDesign
@@ -28,13 +29,22 @@ BAGS, RIDGE, FEATURE_SHARE = 20, 10.0, 0.8
 
 
 def joint(design: RippleDesign, threads: int) -> Fit:
-    """Fit a sparse group lasso across types, corrected for counting noise, one multiplier for the tissue."""
+    """Fit as a training run does: across types, without counting noise, one multiplier for the tissue."""
     some, spatial = _some_targets(design), _spatial(design, spatial_folds(design.xy, n_folds=N_FOLDS))
-    kappa, _ = walk_grid(lambda k: spatial.joint_validation_errors(*some, k, threads=threads).sum(axis=0))
+    kappa, errors = walk_grid(
+        lambda k: spatial.joint_validation_errors(*some, k, threads=threads).sum(axis=0)
+    )
+    dense_share = DENSE_SHARE if telling(errors) else 0.0
     factors = np.expm1(design.expression).sum(axis=1) / design.counts.sum(axis=1)
     variance = counting_noise_variance(design.expression, factors, design.types, threads=threads)
     fit = _spatial(design).fit_joint(
-        design.y, design.indptr, design.columns, kappa=kappa, noise_variance=variance, threads=threads
+        design.y,
+        design.indptr,
+        design.columns,
+        kappa=kappa,
+        dense_share=dense_share,
+        noise_variance=variance,
+        threads=threads,
     )
     return Fit(fit.coef, fit.intercept, {"kappa": kappa})
 

@@ -157,9 +157,17 @@ def _settings(flags: Mapping[str, Any], layer: str, cluster: str, genes: list[st
 def strongest(run: Run) -> dict[str, str]:
     """Find the ligand and the TF with the largest total standardized effect on other genes.
 
-    Ligands that reach other cells are preferred: those that act by contact make no ripple between spots.
+    Ligands that reach other cells are preferred: those that act by contact make no ripple between spots. So
+    are modulators with an edge over those that have only a dense share.
     """
-    effects = run.effects()
+    import pandas as pd
+
+    effects, edges = run.effects(), run.edges()
+    known = pd.MultiIndex.from_frame(edges[["gene", "modulator"]])
+    is_edge = pd.MultiIndex.from_frame(effects[["gene", "modulator"]]).isin(known)
+    effects = pd.concat(
+        [effects[is_edge], effects[~is_edge].assign(effect=lambda rest: 1e-6 * rest["effect"])]
+    )
     named = effects["modulator"].astype(str)
     received = named.str.contains(r"[$#]")
     ligand = named.str.split(r"[$#]", regex=True).str[0]

@@ -57,6 +57,12 @@ L1Reg = Annotated[
     str | None,
     typer.Option("--l1-reg", metavar="cv|X", help="L1 penalty on raw columns (sgl)."),
 ]
+DenseShare = Annotated[
+    float | None,
+    typer.Option(
+        "--dense-share", metavar="X", help="Share of a ridge in the coefficients (joint); 0: sparse."
+    ),
+]
 Solver = Annotated[str | None, typer.Option("--solver", metavar="NAME", help="descent or fista.")]
 NIter = Annotated[int | None, typer.Option("--n-iter", help="Most iterations of a fit.")]
 Tol = Annotated[float | None, typer.Option("--tol", help="Tolerance of the duality gap.")]
@@ -111,7 +117,7 @@ SETTINGS = {
     "tf_ligand_cutoff": "grn.tf_ligand_cutoff", "max_ligands": "grn.max_ligands",
     "extra_modulators": "grn.extra_modulators", "extra_lr": "grn.extra_lr",
     "estimator": "training.estimator", "noise_correction": "training.noise_correction",
-    "kappa": "lasso.kappa", "group_reg": "lasso.group_reg",
+    "kappa": "lasso.kappa", "dense_share": "lasso.dense_share", "group_reg": "lasso.group_reg",
     "l1_reg": "lasso.l1_reg", "solver": "lasso.solver", "n_iter": "lasso.n_iter", "tol": "lasso.tol",
     "score_threshold": "training.score_threshold", "genes": "training.genes",
     "max_genes": "training.max_genes",

@@ -37,6 +37,7 @@ def train(
     coordinate_scale: opt.CoordinateScale = None,
     estimator: t.Estimator = None,
     kappa: t.Kappa = None,
+    dense_share: t.DenseShare = None,
     noise_correction: t.NoiseCorrection = None,
     group_reg: t.GroupReg = None,
     l1_reg: t.L1Reg = None,

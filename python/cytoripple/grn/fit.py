@@ -92,13 +92,17 @@ class Fitter:
             n_folds=folds,
         )
 
-    def fit(self, genes: Sequence[str], kappa: float | None) -> list[TargetFit]:
+    def fit(
+        self, genes: Sequence[str], kappa: float | None, dense_share: float | None = None
+    ) -> list[TargetFit]:
         """Fit targets that have modulators.
 
         Parameters
         ----------
         kappa
             Multiplier on the standardized scale, or ``None`` for the penalties of the settings.
+        dense_share
+            Share of the ridge in a joint fit, or ``None`` for that of the settings.
 
         Returns
         -------
@@ -114,6 +118,7 @@ class Fitter:
                 batch.columns,
                 kappa=1.0 if kappa is None else kappa,
                 path=[] if kappa is None else KAPPAS[1.05 * kappa < KAPPAS].tolist(),
+                dense_share=set_value(lasso.dense_share) if dense_share is None else dense_share,
                 noise_variance=self.noise_variance,
                 tol=set_value(self.plan.settings.lasso.tol),
                 **self._joint_options(batch),

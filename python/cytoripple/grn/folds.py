@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 log = logging.getLogger(__name__)
 
+_BLOCKS_PER_FOLD = 4  # with fewer, a fold of a small section takes a whole region out of the training cells
 _STREAM = 1  # keeps the stream of the folds apart from others of the same seed
 
 
@@ -36,8 +37,8 @@ def spatial_folds(
     samples
         Sample of each cell; blocks never span two samples and every sample is spread over the folds.
     spacings
-        Side of a block in median distances between nearest neighbors. A tissue with fewer blocks than folds
-        gets smaller blocks, and one whose cells share too few places random folds, with a warning.
+        Side of a block in median distances between nearest neighbors. A tissue with fewer than four blocks
+        per fold gets smaller blocks, and one whose cells share too few places random folds, with a warning.
 
     Returns
     -------
@@ -88,10 +89,10 @@ def _blocks(xy: NDArray[np.float64], spacings: float, n_folds: int) -> NDArray[n
     side = max(spacings * cell_spacing(xy), 1e-6 * span)  # clumps of cells must not overflow the block ids
     if side < 1e-300:
         return np.zeros(len(xy), dtype=np.int64)
-    for _ in range(8):
+    for _ in range(24):
         cells = np.floor((xy - corner) / side).astype(np.int64)
         _, blocks = np.unique(cells, axis=0, return_inverse=True)
-        if blocks.max() + 1 >= n_folds:
+        if blocks.max() + 1 >= _BLOCKS_PER_FOLD * n_folds:
             break
-        side /= 2.0
+        side *= 0.75
     return np.asarray(blocks, dtype=np.int64).reshape(-1)

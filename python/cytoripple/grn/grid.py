@@ -13,6 +13,9 @@ KAPPAS: NDArray[np.float64] = np.exp2(1.0 - 0.5 * np.arange(15, dtype=np.float64
 _FIRST, _PIECE, _BEHIND = 6, 3, 3
 # Share of the variance explained by the best multiplier that a larger, sparser one may cost.
 _GIVEN_UP = 0.02
+FALLBACK = float(KAPPAS[3])
+# Share of the error of an empty model. Where the best multiplier explains less, noise decides which it is.
+_TELLING = 1e-3
 
 
 def walk_grid(
@@ -28,13 +31,19 @@ def walk_grid(
     Returns
     -------
     The largest multiplier that explains at least 98 % of what the best one does, and the errors of the
-    multipliers that were tried.
+    multipliers that were tried. Where even the best one explains less than 0.1 % (over 2, a nearly empty
+    model), held-out cells cannot tell, and the multiplier is `FALLBACK`.
     """
     errors = np.zeros(0)
     while len(errors) < len(KAPPAS) and (len(errors) == 0 or int(np.argmin(errors)) >= len(errors) - _BEHIND):
         size = _FIRST if len(errors) == 0 else _PIECE
         errors = np.concatenate([errors, errors_of(KAPPAS[len(errors) : len(errors) + size])])
-    return _sparsest(errors), errors
+    return (_sparsest(errors) if telling(errors) else FALLBACK), errors
+
+
+def telling(errors: NDArray[np.float64]) -> bool:
+    """Whether held-out cells prefer a multiplier clearly over the first, nearly empty model."""
+    return bool(errors[0] - errors.min() > _TELLING * errors[0])
 
 
 def _sparsest(errors: NDArray[np.float64]) -> float:

@@ -126,7 +126,7 @@ def _rows(fit: TargetFit, exported: Exported, sizes: NDArray[np.int64]) -> list[
 def _selection(fit: TargetFit, exported: Exported) -> dict[str, float]:
     if fit.entry is None:
         return {}
-    kept = np.flatnonzero(np.any(exported.betas != 0.0, axis=0))
+    kept = np.flatnonzero(np.any(exported.betas != 0.0, axis=0) & (fit.entry > 0.0))
     return {fit.modulators.names[place]: float(fit.entry[place]) for place in kept}
 
 

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from cytoripple._progress import Progress
 from cytoripple._provenance import atomic_path
+from cytoripple.grn.estimator import set_value
 from cytoripple.grn.fit import Fitter
-from cytoripple.grn.grid import KAPPAS, walk_grid
+from cytoripple.grn.grid import KAPPAS, telling, walk_grid
 from cytoripple.io.run import CURVE_FILE
 
 log = logging.getLogger(__name__)
@@ -29,7 +30,8 @@ def choose_kappa(fitter: Fitter, genes: Sequence[str], run_dir: Path, progress: 
     scaled to unit variance in its cluster. The sum over targets is computed on the grid 2, sqrt(2), ...,
     1/64, down to where it has been rising for three values. The multiplier is the largest that explains at
     least 98 % of what the best one explains beyond a multiplier of 2, with the error between the values of
-    the grid taken from the parabola through the smallest and its neighbors. The curve is also written to
+    the grid taken from the parabola through the smallest and its neighbors, and 0.71 where the best one
+    explains next to nothing; the fits then get no dense share either. The curve is also written to
     ``cv.feather``.
 
     Parameters
@@ -39,7 +41,8 @@ def choose_kappa(fitter: Fitter, genes: Sequence[str], run_dir: Path, progress: 
 
     Returns
     -------
-    ``kappa``, ``l1_share``, the grid, the error per cell and target, the number of folds and targets used.
+    ``kappa``, ``dense_share``, ``l1_share``, the grid, the error per cell and target, the number of folds
+    and targets used.
     """
     settings = fitter.plan.settings
     used = pick(genes, settings.training.cv_targets, settings.training.seed)
@@ -62,13 +65,18 @@ def choose_kappa(fitter: Fitter, genes: Sequence[str], run_dir: Path, progress: 
     kappas, curve = KAPPAS[: len(errors)], errors / (len(fitter.plan.tissue.obs_names) * len(used))
     _write_curve(run_dir, kappas, curve)
     log.info("penalty multiplier %.4g, chosen on %d targets", kappa, len(used))
-    if int(np.argmin(errors)) == 0:
+    dense_share = set_value(settings.lasso.dense_share) if telling(errors) else 0.0
+    if not telling(errors):
         log.warning(
-            "cells that were held out are predicted best by nearly empty models: expect few coefficients. "
-            "Too few cells per cluster, a noisy layer, or a radius in another unit can be the cause"
+            "no multiplier predicts held-out cells better than the mean of their cluster (%.2f %% at best): "
+            "%.3g is taken, read the targets flagged predictable only. Too few cells per cluster, a noisy "
+            "layer, or a radius in another unit can be the cause",
+            100.0 * (1.0 - errors.min() / errors[0]),
+            kappa,
         )
     return {
         "kappa": kappa,
+        "dense_share": dense_share,
         "l1_share": settings.lasso.l1_share,
         "n_folds": settings.training.cv_folds,
         "n_targets": len(used),

@@ -6,7 +6,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -22,7 +22,7 @@ from cytoripple._errors import RunError
 from cytoripple._progress import Progress, ProgressName, showing
 from cytoripple._provenance import host_id, sweep_temporary, versions, write_text, writing
 from cytoripple._settings import Settings
-from cytoripple.grn.fit import Fitter
+from cytoripple.grn.fit import Fitter, TargetFit
 from cytoripple.grn.outcome import write_failed, write_orphan, write_outcome
 from cytoripple.grn.penalty import choose_kappa
 from cytoripple.grn.plan import Plan, plan_training
@@ -151,24 +151,26 @@ def _train(
             _write_scales(fitter, with_modulators, run_dir)
     lasso, training = plan.settings.lasso, plan.settings.training
     kappa = None if lasso.kappa == "cv" else lasso.kappa
+    dense_share = lasso.dense_share
     if lasso.chosen and with_modulators:
         with stages.stage("penalty"):
-            kappa = _agreed_kappa(fitter, with_modulators, record, run_dir, claims, progress)
+            choice = _agreed_choice(fitter, with_modulators, record, run_dir, claims, progress)
+        kappa, dense_share = float(choice["kappa"]), choice.get("dense_share", dense_share)
     if kappa is not None:
         kappa *= training.effect_kappa_factor
     sizes = np.bincount(plan.tissue.clusters, minlength=len(plan.tissue.cluster_labels)).astype(np.int64)
 
     def work(genes: list[str]) -> Counts:
-        return _work(genes, fitter, kappa, sizes, run_dir)
+        return _work(genes, lambda some: fitter.fit(some, kappa, dense_share), fitter.plan, sizes, run_dir)
 
     with stages.stage("train"):
         return run_queue(plan.targets, run_dir=run_dir, claims=claims, work=work, progress=progress)
 
 
-def _agreed_kappa(
+def _agreed_choice(
     fitter: Fitter, genes: list[str], record: RunRecord, run_dir: Path, claims: Claims, progress: Progress
-) -> float:
-    """Multiplier in the run TOML; the process that holds the claim chooses it when there is none."""
+) -> Mapping[str, Any]:
+    """Choice in the run TOML; the process that holds the claim makes it when there is none."""
 
     def known() -> Mapping[str, Any]:
         return read_record(run_dir).cross_validation
@@ -178,16 +180,20 @@ def _agreed_kappa(
             if not (choice := known()):
                 choice = choose_kappa(fitter, genes, run_dir, progress)
                 store_choice(run_dir, record, choice)
-    return float(choice["kappa"])
+    return choice
 
 
 def _work(
-    genes: list[str], fitter: Fitter, kappa: float | None, sizes: NDArray[np.int64], run_dir: Path
+    genes: list[str],
+    fit_all: Callable[[list[str]], list[TargetFit]],
+    plan: Plan,
+    sizes: NDArray[np.int64],
+    run_dir: Path,
 ) -> Counts:
     counts = Counts()
     fitted: list[str] = []
     for gene in genes:
-        if fitter.plan.index.of(gene).names:
+        if plan.index.of(gene).names:
             fitted.append(gene)
         else:
             write_orphan(run_dir, gene, "the network has no modulator of this gene among the measured genes")
@@ -195,18 +201,18 @@ def _work(
     if not fitted:
         return counts
     try:
-        fits = fitter.fit(fitted, kappa)
+        fits = fit_all(fitted)
     except (ValueError, ArithmeticError, CoreError) as error:
         if len(fitted) > 1:  # find the gene that fails, and keep the others
             for gene in fitted:
-                counts.add(_work([gene], fitter, kappa, sizes, run_dir))
+                counts.add(_work([gene], fit_all, plan, sizes, run_dir))
             return counts
         log.warning("%s failed: %s", fitted[0], error)
         write_failed(run_dir, fitted[0], error)
         counts.failed += 1
         return counts
     for fit in fits:
-        if write_outcome(run_dir, fit, sizes, fitter.plan.settings):
+        if write_outcome(run_dir, fit, sizes, plan.settings):
             counts.ok += 1
         else:
             counts.orphan += 1

@@ -35,6 +35,7 @@ def train_grn(
     contact_distance: float = 50.0,
     estimator: Literal["joint", "sgl", "reference"] | None = None,
     kappa: float | Literal["cv"] = "cv",
+    dense_share: float | None = None,
     noise_correction: Literal["auto"] | bool = "auto",
     group_reg: float | Literal["cv"] = "cv",
     l1_reg: float | Literal["cv"] = "cv",
@@ -107,6 +108,9 @@ def train_grn(
     kappa
         Multiplier of the penalty ``kappa * sqrt(2 log(p) / n)`` on standardized columns. ``"cv"`` chooses one
         for the whole run by spatially blocked cross-validation.
+    dense_share
+        Share of a ridge on all columns in the coefficients of ``"joint"`` (None means 0.25): effects are
+        predicted better with a little of it. The edge list holds the sparse part; 0 makes the models sparse.
     noise_correction
         Take the noise of counting out of the joint fit; possible when `layer` is the logarithm of counts that
         the data hold. ``"auto"`` does it when possible and warns when not, True insists.
@@ -216,6 +220,7 @@ def train_grn(
             "training.estimator": estimator,
             "training.noise_correction": noise_correction,
             "lasso.kappa": kappa,
+            "lasso.dense_share": dense_share,
             "lasso.group_reg": group_reg,
             "lasso.l1_reg": l1_reg,
             "lasso.scale_reg": scale_reg,

@@ -115,6 +115,8 @@ def edge_list(run: Run, genes: Sequence[str]) -> pd.DataFrame:
         selection=np.array([selection.get(pair, np.nan) for pair in pairs], dtype=np.float64),
         predictable=np.array([bool(predictable.get(gene, False)) for gene, _ in pairs], dtype=np.bool_),
     )
+    if selection:  # the dense share of a joint fit gives every column a coefficient: those are no edges
+        table = table[table["selection"].notna()]
     names = ["gene", "modulator", "kind", "importance", "sign", "clusters", "selection", "predictable"]
     order = np.argsort(-table["importance"].to_numpy(), kind="stable")
     return table[names].iloc[order].reset_index(drop=True)

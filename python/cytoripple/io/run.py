@@ -190,12 +190,13 @@ class Run:
 
         Returns
         -------
-        One row per target and modulator with a coefficient, most important first: ``gene``, ``modulator``,
-        ``kind`` (TF, ligand-receptor, ligand-TF or extra), ``importance`` (mean over cells of the absolute
-        effect in standard deviations, see `effects`), ``sign`` (of the mean effect), ``clusters`` (how many
-        have a coefficient), ``selection`` (largest multiplier of the penalty at which the edge is in the
-        model: the larger, the surer; NaN where the estimator is not the joint one) and ``predictable``
-        (whether held-out cells of the target are predicted better than by the mean).
+        One row per target and modulator in its sparse model (the dense share of a joint fit makes no edge),
+        most important first: ``gene``, ``modulator``, ``kind`` (TF, ligand-receptor, ligand-TF or extra),
+        ``importance`` (mean over cells of the absolute effect in standard deviations, see `effects`),
+        ``sign`` (of the mean effect), ``clusters`` (how many have a coefficient), ``selection`` (largest
+        multiplier of the penalty at which the edge is in the model: the larger, the surer; NaN where the
+        estimator is not the joint one) and ``predictable`` (whether held-out cells of the target are
+        predicted better than by the mean).
 
         Raises
         ------

@@ -87,6 +87,36 @@ class BatchArrays:
     column_mask: NDArray[np.bool_] | None
 
 
+def batch_arrays(
+    n_cells: int,
+    n_clusters: int,
+    y: ArrayLike,
+    indptr: ArrayLike,
+    columns: ArrayLike,
+    column_mask: ArrayLike | None,
+) -> BatchArrays:
+    """Check the arrays of a batch against each other and the design."""
+    target = _check.real("y", y, ndim=2)
+    if target.shape[0] != n_cells:
+        raise InputError(f"y has {target.shape[0]} rows but the design has {n_cells} cells")
+    table = np.asarray(columns)
+    if table.ndim != 2 or table.shape[1] != 3 or table.dtype.kind not in "iu":
+        raise InputError(
+            f"columns has shape {table.shape} and dtype {table.dtype}: expected whole numbers, "
+            "one row (kind, first, second) per column"
+        )
+    mask = None
+    if column_mask is not None:
+        mask = np.ascontiguousarray(column_mask)
+        if mask.dtype != np.bool_ or mask.shape != (table.shape[0], n_clusters):
+            raise InputError(
+                f"column_mask has shape {mask.shape} and dtype {mask.dtype}: expected bool of shape "
+                f"{(table.shape[0], n_clusters)}, columns x clusters"
+            )
+    starts = _check.integers("indptr", indptr, length=target.shape[1] + 1)
+    return BatchArrays(target, starts, np.ascontiguousarray(table, dtype=np.int64), mask)
+
+
 def expression_arrays(
     expression: Any,
 ) -> tuple[
@@ -125,16 +155,16 @@ def penalty_of(
     if kappa is not None:
         if group_reg is not None or l1_reg is not None:
             raise InputError("kappa replaces group_reg and l1_reg: leave those out, or leave kappa out")
-        return (_check.positive("kappa", kappa), share_of_l1(l1_share)), True
+        return (_check.positive("kappa", kappa), share_of("l1_share", l1_share)), True
     if group_reg is None or l1_reg is None:
         raise InputError("no penalty given: give group_reg and l1_reg, or kappa")
     return (not_negative("group_reg", group_reg), not_negative("l1_reg", l1_reg)), False
 
 
-def share_of_l1(value: float) -> float:
-    share = not_negative("l1_share", value)
+def share_of(name: str, value: float) -> float:
+    share = not_negative(name, value)
     if share > 1:
-        raise InputError(f"l1_share is {value}: give a number from 0 to 1")
+        raise InputError(f"{name} is {value}: give a number from 0 to 1")
     return share
 
 

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from cytoripple import _core
 from cytoripple._errors import InputError
 from cytoripple.kernels import _check
-from cytoripple.kernels._batch import share_of_l1
+from cytoripple.kernels._batch import share_of
 from cytoripple.kernels.lasso import iterations, raising, thread_count
 
 
@@ -160,7 +160,7 @@ def joint_sparse_group_lasso(
             codes.astype(np.int64),
             len(present),
             _check.positive("kappa", kappa),
-            share_of_l1(l1_share),
+            share_of("l1_share", l1_share),
             None if noise is None else _noise(noise, x.shape),
             _check.positive("tol", tol, what="a positive number, e.g. 1e-8"),
             iterations(max_iter),

@@ -16,12 +16,13 @@ from cytoripple.kernels._batch import (
     BatchArrays,
     BatchFit,
     DesignArrays,
+    batch_arrays,
     callback,
     expression_arrays,
     labels,
     not_nan,
     penalty_of,
-    share_of_l1,
+    share_of,
 )
 from cytoripple.kernels.lasso import (
     SCALES,
@@ -236,7 +237,7 @@ class SpatialDesign:
                 self._design,
                 batch,
                 grid,
-                share_of_l1(l1_share),
+                share_of("l1_share", l1_share),
                 _check.positive("tol", tol, what="a positive number, e.g. 1e-4"),
                 threads=thread_count(threads),
                 progress=callback(progress, "validation"),
@@ -252,6 +253,7 @@ class SpatialDesign:
         kappa: float,
         path: Sequence[float] = (),
         l1_share: float = 0.1,
+        dense_share: float = 0.0,
         noise_variance: ArrayLike | None = None,
         tol: float = 1e-8,
         column_mask: ArrayLike | None = None,
@@ -277,6 +279,9 @@ class SpatialDesign:
             Falling multipliers above `kappa`, through which the fit is approached: they give ``entry``.
         l1_share
             Share of the L1 penalty, 0 to 1.
+        dense_share
+            Share of a ridge in the coefficients, 0 to 1: all columns of the same Gram matrices, penalty 3 on
+            columns of unit variance, each cluster for itself. A target whose sparse model is empty keeps it.
         noise_variance
             Variance of the counting noise of `expression`, cells x genes, used as float32 (see
             `counting_noise_variance`). Its covariance is taken out of the Gram matrices of the columns.
@@ -290,7 +295,7 @@ class SpatialDesign:
         Returns
         -------
         BatchFit
-            `objective`, `gap`, `n_iter`, `converged` and `lambda_max` (a `kappa`) are those of the joint
+            `objective`, `gap`, `n_iter`, `converged` and `lambda_max` (a `kappa`) are those of the sparse
             problem, repeated for every cluster that takes part. With folds, every fit is repeated without
             each fold, corrected for noise or not as the fit itself, and the fold is predicted.
 
@@ -308,7 +313,7 @@ class SpatialDesign:
                 batch,
                 _check.positive("kappa", kappa),
                 [float(step) for step in path],
-                share_of_l1(l1_share),
+                (share_of("l1_share", l1_share), share_of("dense_share", dense_share)),
                 variance,
                 _check.positive("tol", tol, what="a positive number, e.g. 1e-8"),
                 threads=thread_count(threads),
@@ -359,7 +364,7 @@ class SpatialDesign:
                 self._design,
                 batch,
                 grid,
-                share_of_l1(l1_share),
+                share_of("l1_share", l1_share),
                 _check.positive("tol", tol, what="a positive number, e.g. 1e-4"),
                 threads=thread_count(threads),
                 progress=callback(progress, "validation"),
@@ -384,22 +389,4 @@ class SpatialDesign:
     def _batch(
         self, y: ArrayLike, indptr: ArrayLike, columns: ArrayLike, column_mask: ArrayLike | None
     ) -> BatchArrays:
-        target = _check.real("y", y, ndim=2)
-        if target.shape[0] != self.n_cells:
-            raise InputError(f"y has {target.shape[0]} rows but the design has {self.n_cells} cells")
-        table = np.asarray(columns)
-        if table.ndim != 2 or table.shape[1] != 3 or table.dtype.kind not in "iu":
-            raise InputError(
-                f"columns has shape {table.shape} and dtype {table.dtype}: expected whole numbers, "
-                "one row (kind, first, second) per column"
-            )
-        mask = None
-        if column_mask is not None:
-            mask = np.ascontiguousarray(column_mask)
-            if mask.dtype != np.bool_ or mask.shape != (table.shape[0], self._design.n_clusters):
-                raise InputError(
-                    f"column_mask has shape {mask.shape} and dtype {mask.dtype}: expected bool of shape "
-                    f"{(table.shape[0], self._design.n_clusters)}, columns x clusters"
-                )
-        starts = _check.integers("indptr", indptr, length=target.shape[1] + 1)
-        return BatchArrays(target, starts, np.ascontiguousarray(table, dtype=np.int64), mask)
+        return batch_arrays(self.n_cells, self._design.n_clusters, y, indptr, columns, column_mask)

@@ -44,14 +44,14 @@ fn joint_sparse_group_lasso<'py>(
 }
 
 #[pyfunction]
-#[pyo3(signature = (design, batch, kappa, path, l1_share, noise_variance, tol, *, threads = 0, progress = None))]
+#[pyo3(signature = (design, batch, kappa, path, shares, noise_variance, tol, *, threads = 0, progress = None))]
 fn fit_joint<'py>(
     py: Python<'py>,
     design: Design<'py>,
     batch: Batch<'py>,
     kappa: f64,
     path: Vec<f64>,
-    l1_share: f64,
+    shares: (f64, f64),
     noise_variance: Option<PyReadonlyArray2<'py, f32>>,
     tol: f64,
     threads: usize,
@@ -59,7 +59,7 @@ fn fit_joint<'py>(
 ) -> PyResult<Bound<'py, PyDict>> {
     let (signals, partition, targets) = (design.signals()?, design.partition()?, batch.targets());
     let noise = noise_variance.as_ref().map(|v| v.as_array());
-    let penalty = JointPenalty { kappa, l1_share };
+    let penalty = JointPenalty { kappa, l1_share: shares.0, dense_share: shares.1 };
     let (fit, entry) = run(py, threads, progress, |watch| {
         batch::fit(&signals, &partition, &targets, noise, penalty, &path, descent(tol, true), watch)
     })?;

@@ -98,7 +98,7 @@ pub fn validation_errors(
     watch: &dyn Watch,
 ) -> Result<Array2<f64>> {
     kappas.iter().try_for_each(|&kappa| check_kappa(kappa))?;
-    check_share(l1_share)?;
+    check_share("l1_share", l1_share)?;
     if partition.folds.is_none() {
         let (found, expected) = ("none".to_string(), "one fold per cell".to_string());
         return Err(Error::Shape { name: "folds", found, expected });

@@ -38,7 +38,7 @@ impl Regularization {
             }
             Self::Standardized { kappa, l1_share } => {
                 check_kappa(kappa)?;
-                check_share(l1_share)
+                check_share("l1_share", l1_share)
             }
         }
     }
@@ -75,13 +75,9 @@ pub(crate) fn check_kappa(kappa: f64) -> Result<()> {
 ///
 /// # Errors
 /// [`Error::Parameter`] otherwise.
-pub(crate) fn check_share(share: f64) -> Result<()> {
+pub(crate) fn check_share(name: &'static str, share: f64) -> Result<()> {
     if (0.0..=1.0).contains(&share) {
         return Ok(());
     }
-    Err(Error::Parameter {
-        name: "l1_share",
-        value: share.to_string(),
-        expected: "give a number from 0 to 1",
-    })
+    Err(Error::Parameter { name, value: share.to_string(), expected: "give a number from 0 to 1" })
 }

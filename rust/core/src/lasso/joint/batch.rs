@@ -1,6 +1,6 @@
 //! All targets of a batch, each in all types together.
 
-use super::fit::{JointFitted, fit_joint_source, joint_path_errors};
+use super::fit::{JointFitted, Mix, fit_joint_source, joint_path_errors};
 use super::problem::JointSource;
 use crate::error::{Error, Result};
 use crate::lasso::Settings;
@@ -18,6 +18,8 @@ pub struct JointPenalty {
     pub kappa: f64,
     /// Share of the L1 penalty.
     pub l1_share: f64,
+    /// Share of a ridge on all columns in the coefficients; an empty model stays empty.
+    pub dense_share: f64,
 }
 
 /// Fit every target in all types together, and tell when each column enters.
@@ -39,14 +41,16 @@ pub fn fit(
     settings: Settings,
     watch: &dyn Watch,
 ) -> Result<(BatchFit, Vec<f64>)> {
-    let JointPenalty { kappa, l1_share } = penalty;
+    let JointPenalty { kappa, l1_share, dense_share } = penalty;
     let path = [path, &[kappa]].concat();
     path.iter().try_for_each(|&kappa| check_kappa(kappa))?;
     if path.windows(2).any(|pair| pair[0] <= pair[1]) {
         let expected = "give falling multipliers above kappa";
         return Err(Error::Parameter { name: "path", value: format!("{path:?}"), expected });
     }
-    check_share(l1_share)?;
+    check_share("l1_share", l1_share)?;
+    check_share("dense_share", dense_share)?;
+    let mix = Mix { l1_share, dense_share };
     let control = settings.check()?.control;
     let folds = if partition.folds.is_some() { partition.n_folds } else { 0 };
     let mut out = BatchFit::empty(targets.columns.nrows(), targets.y.ncols(), partition.n_clusters);
@@ -57,7 +61,7 @@ pub fn fit(
         targets,
         noise,
         watch,
-        |types| fit_joint_source(&JointSource::guarded(types), folds, &path, l1_share, control),
+        |types| fit_joint_source(&JointSource::guarded(types), folds, &path, mix, control),
         |target, fitted: JointFitted| {
             store(&mut out, targets, target, &fitted);
             entry.extend_from_slice(&fitted.entry);
@@ -81,7 +85,7 @@ pub fn validation_errors(
     watch: &dyn Watch,
 ) -> Result<Array2<f64>> {
     kappas.iter().try_for_each(|&kappa| check_kappa(kappa))?;
-    check_share(l1_share)?;
+    check_share("l1_share", l1_share)?;
     let control = settings.check()?.control;
     if partition.folds.is_none() {
         let (found, expected) = ("none".to_string(), "one fold per cell".to_string());

@@ -6,6 +6,15 @@ use crate::lasso::path::HeldOut;
 use crate::lasso::source::{Model, Source};
 use crate::lasso::{Control, Outcome};
 
+/// What a model is made of.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Mix {
+    /// Share of the L1 penalty.
+    pub(crate) l1_share: f64,
+    /// Share of the ridge in the coefficients.
+    pub(crate) dense_share: f64,
+}
+
 /// One target in all types.
 #[derive(Debug)]
 pub(crate) struct JointFitted {
@@ -28,10 +37,10 @@ pub(crate) fn fit_joint_source(
     joint: &JointSource<'_>,
     folds: usize,
     path: &[f64],
-    l1_share: f64,
+    mix: Mix,
     control: Control,
 ) -> JointFitted {
-    let types = &joint.types;
+    let (types, l1_share) = (&joint.types, mix.l1_share);
     let (kappa, larger) = path.split_last().map_or((f64::MAX, path), |(last, larger)| (*last, larger));
     let problem = JointProblem::corrected(joint, None, l1_share, kappa, control);
     let mut walk = Walk::from_zeros(&problem);
@@ -42,7 +51,7 @@ pub(crate) fn fit_joint_source(
     }
     let outcome = walk.solve(kappa, control);
     walk.enter(kappa, &mut entry);
-    let models = walk.models();
+    let (sparse, models) = (walk.models(), walk.models_with_ridge(mix.dense_share));
     let mut member = vec![false; types.len()];
     problem.members().for_each(|c| member[c] = true);
     let scores: Vec<(f64, f64)> =
@@ -50,9 +59,10 @@ pub(crate) fn fit_joint_source(
     let mut held_out = vec![HeldOut::default(); types.len()];
     for fold in (0..folds).filter(|&f| types.iter().any(|t| t.testable(f).is_some())) {
         let problem = JointProblem::corrected(joint, Some(fold), l1_share, kappa, control);
-        let mut walk = Walk::from_models(&problem, &models);
+        let mut walk = Walk::from_models(&problem, &sparse);
         walk.solve(kappa, control);
-        for ((t, model), out) in types.iter().zip(walk.models()).zip(&mut held_out) {
+        for ((t, model), out) in types.iter().zip(walk.models_with_ridge(mix.dense_share)).zip(&mut held_out)
+        {
             if let Some(set) = t.testable(fold) {
                 out.error += t.source.squared_error(Some(set), &model);
                 out.around_mean += t.source.squared_error(Some(set), &t.constant(Some(fold)));

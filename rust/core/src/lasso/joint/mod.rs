@@ -31,6 +31,7 @@
 //! A `t` near 1 makes the bound independent of `C`, so nothing is lost at the optimum.
 
 pub mod batch;
+mod dense;
 mod fit;
 mod noise;
 mod problem;

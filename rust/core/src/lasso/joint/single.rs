@@ -1,6 +1,6 @@
 //! One target with explicit columns.
 
-use super::fit::fit_joint_source;
+use super::fit::{Mix, fit_joint_source};
 use super::noise::Noise;
 use super::problem::{JointSource, LEAST_CELLS, TypeSource};
 use crate::check;
@@ -62,8 +62,8 @@ pub fn fit(input: &JointInput<'_>, settings: Settings) -> Result<JointFit> {
     let p = input.x.ncols();
     let groups = vec![0; p];
     let types: Vec<TypeSource<'_>> = (0..input.n_types).map(|c| type_source(input, c, &groups)).collect();
-    let fitted =
-        fit_joint_source(&JointSource::new(types), 0, &[input.kappa], input.l1_share, checked.control);
+    let mix = Mix { l1_share: input.l1_share, dense_share: 0.0 };
+    let fitted = fit_joint_source(&JointSource::new(types), 0, &[input.kappa], mix, checked.control);
     let coef = Array2::from_shape_fn((input.n_types, p), |(c, j)| fitted.models[c].beta[j]);
     Ok(JointFit {
         coef,
@@ -85,7 +85,7 @@ fn check_input(input: &JointInput<'_>) -> Result<()> {
     check::same_rows("X", input.x.nrows(), "types", input.types.len())?;
     check::indices("types", input.types.iter().copied(), input.n_types)?;
     check_kappa(input.kappa)?;
-    check_share(input.l1_share)?;
+    check_share("l1_share", input.l1_share)?;
     let Some((sd, source)) = input.noise else { return Ok(()) };
     check::finite("noise", sd)?;
     if sd.dim() != input.x.dim() || source.len() != input.x.ncols() {

@@ -81,14 +81,14 @@ impl TypeForm {
 
 /// A type at the current point.
 #[derive(Debug)]
-struct Local<'a> {
+pub(super) struct Local<'a> {
     form: &'a TypeForm,
     /// `b - G v` for a Gram, the fitted values `sum_j v_j a_j` for columns; padded.
     place: Vec<f64>,
 }
 
 impl<'a> Local<'a> {
-    fn new(form: &'a TypeForm) -> Self {
+    pub(super) fn new(form: &'a TypeForm) -> Self {
         let mut local = Self { form, place: Vec::new() };
         local.put(&vec![0.0; form.linear().len()]);
         local
@@ -104,7 +104,7 @@ impl<'a> Local<'a> {
     }
 
     /// All entries of `b - G v`.
-    fn pulls(&self) -> Cow<'_, [f64]> {
+    pub(super) fn pulls(&self) -> Cow<'_, [f64]> {
         match self.form {
             TypeForm::Gram(gram) => Cow::Borrowed(&self.place[..gram.xy.len()]),
             TypeForm::Data(data) => {
@@ -124,7 +124,7 @@ impl<'a> Local<'a> {
         }
     }
 
-    fn put(&mut self, v: &[f64]) {
+    pub(super) fn put(&mut self, v: &[f64]) {
         match self.form {
             TypeForm::Gram(gram) => {
                 self.place.resize(gram.stride(), 0.0);

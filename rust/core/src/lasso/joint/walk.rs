@@ -1,5 +1,6 @@
 //! Fits of one problem along falling penalties.
 
+use super::dense::ridge;
 use super::problem::JointProblem;
 use super::state::JointState;
 use crate::lasso::descent::descend_joint;
@@ -75,6 +76,25 @@ impl<'a> Walk<'a> {
 
     /// Model of each type.
     pub(crate) fn models(&self) -> Vec<Model> {
+        self.models_at(&self.v)
+    }
+
+    /// Model of each type, of which `share` is a ridge on all columns; an empty model stays empty.
+    pub(crate) fn models_with_ridge(&self, share: f64) -> Vec<Model> {
+        if share == 0.0 || self.v.iter().all(|&v| v == 0.0) {
+            return self.models();
+        }
+        let types = self.problem.forms.len();
+        let mut mixed: Vec<f64> = self.v.iter().map(|v| (1.0 - share) * v).collect();
+        for (c, form) in self.problem.forms.iter().enumerate() {
+            for (k, value) in ridge(form).into_iter().enumerate() {
+                mixed[k * types + c] += share * value;
+            }
+        }
+        self.models_at(&mixed)
+    }
+
+    fn models_at(&self, v: &[f64]) -> Vec<Model> {
         let problem = self.problem;
         let mut models = problem.constants.clone();
         let types = problem.scales.len();
@@ -82,7 +102,7 @@ impl<'a> Walk<'a> {
             let model = &mut models[scales.at];
             model.shift = scales.offset_y;
             for (k, (&j, &factor)) in problem.order.iter().zip(&scales.factors).enumerate() {
-                let value = self.v[k * types + c];
+                let value = v[k * types + c];
                 let beta = value * factor / scales.factor_y;
                 if value != 0.0 && beta.is_finite() {
                     model.beta[j] = beta;
