@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TypeAlias
 
 import numpy as np
@@ -28,24 +29,18 @@ N_CHOOSING = 100
 BAGS, RIDGE, FEATURE_SHARE = 20, 10.0, 0.8
 
 
-def joint(design: RippleDesign, threads: int) -> Fit:
+def joint(design: RippleDesign, threads: int, dense_share: float = DENSE_SHARE) -> Fit:
     """Fit as a training run does: across types, without counting noise, one multiplier for the tissue."""
     some, spatial = _some_targets(design), _spatial(design, spatial_folds(design.xy, n_folds=N_FOLDS))
     kappa, errors = walk_grid(
         lambda k: spatial.joint_validation_errors(*some, k, threads=threads).sum(axis=0)
     )
-    dense_share = DENSE_SHARE if telling(errors) else 0.0
     factors = np.expm1(design.expression).sum(axis=1) / design.counts.sum(axis=1)
     variance = counting_noise_variance(design.expression, factors, design.types, threads=threads)
     fit = _spatial(design).fit_joint(
-        design.y,
-        design.indptr,
-        design.columns,
-        kappa=kappa,
-        dense_share=dense_share,
-        noise_variance=variance,
-        threads=threads,
-    )
+        design.y, design.indptr, design.columns, kappa=kappa,
+        dense_share=dense_share if telling(errors) else 0.0, noise_variance=variance, threads=threads,
+    )  # fmt: skip
     return Fit(fit.coef, fit.intercept, {"kappa": kappa})
 
 
@@ -112,7 +107,13 @@ def _by_number_of_factors(design: RippleDesign) -> list[tuple[Ints, Ints]]:
     return [(design.target_genes[own], np.stack([factors[t] for t in own])) for _, own in groups]
 
 
-BUILTIN: dict[str, Estimator] = {"joint": joint, "sgl": sgl, "reference": reference, "co": bagged_ridge}
+BUILTIN: dict[str, Estimator] = {
+    "joint": joint,
+    "sparse": partial(joint, dense_share=0.0),
+    "sgl": sgl,
+    "reference": reference,
+    "co": bagged_ridge,
+}
 
 
 def own(name: str, estimator: OwnEstimator) -> Estimator:

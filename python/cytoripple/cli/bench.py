@@ -150,8 +150,9 @@ def show(console: Console, table: pd.DataFrame, report: dict[str, Any]) -> None:
     console.print(grid(["estimator", *header], rows, f"Means over {n} tissue{'s' * (n > 1)}"))
     for base, others in report["margins"].items():
         lines = [
-            [name, *(f"{found[m]['mean']:+.3f} ({found[m]['worst']:+.3f})" for m in table.columns)]
+            [label, *(f"{found[metric][which]:+.3f}" for metric in table.columns)]
             for name, found in others.items()
+            for which, label in (("mean", name), ("worst", "  worst tissue"))
         ]
         if lines:
-            console.print(grid(["estimator", *header], lines, f"Margin over {base} (worst tissue)"))
+            console.print(grid(["estimator", *header], lines, f"Margin over {base}"))
