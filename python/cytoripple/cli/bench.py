@@ -152,7 +152,7 @@ def show(console: Console, table: pd.DataFrame, report: dict[str, Any]) -> None:
         lines = [
             [label, *(f"{found[metric][which]:+.3f}" for metric in table.columns)]
             for name, found in others.items()
-            for which, label in (("mean", name), ("worst", "  worst tissue"))
+            for which, label in (("mean", name), ("worst", "  worst"))
         ]
         if lines:
-            console.print(grid(["estimator", *header], lines, f"Margin over {base}"))
+            console.print(grid(["estimator", *header], lines, f"Margin over {base}, mean and worst tissue"))
