@@ -54,9 +54,9 @@ def ripplebench(
     estimators
         Names of built-in ones: ``"joint"`` (what training does by default), ``"sparse"`` (the same without
         its dense share), ``"sgl"`` (sparse group lasso per type), ``"reference"`` (published scheme),
-        ``"co"`` (bagged ridge on TFs without spatial terms). Or a mapping from a name of yours to a built-in name or to a function of a
-        `RippleDesign` and the name of a target that returns raw coefficients, types x columns in the order of
-        ``design.of(target).names``.
+        ``"co"`` (bagged ridge on TFs without spatial terms). Or a mapping from a name of yours to a built-in
+        name or to a function of a `RippleDesign` and the name of a target that returns raw coefficients,
+        types x columns in the order of ``design.of(target).names``.
     seeds
         Tissues to make.
     tissues
