@@ -119,7 +119,8 @@ def test_the_dense_share_is_a_ridge_in_every_type(case: Case, share: float) -> N
 
 def test_an_empty_model_gets_no_dense_share_and_a_share_is_at_most_one(case: Case) -> None:
     y, indptr, columns = case.batch
-    assert not case.design().fit_joint(y, indptr, columns, kappa=50.0, dense_share=0.5).coef.any()
+    empty = case.design().fit_joint(y, indptr, columns, kappa=50.0, dense_share=0.5)
+    assert not empty.coef.any() and (empty.held_out_r2 == 0.0).all()
     with pytest.raises(InputError, match=r"dense_share is 1\.5"):
         case.design().fit_joint(y, indptr, columns, kappa=KAPPA, dense_share=1.5)
 

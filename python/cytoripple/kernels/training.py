@@ -296,8 +296,9 @@ class SpatialDesign:
         -------
         BatchFit
             `objective`, `gap`, `n_iter`, `converged` and `lambda_max` (a `kappa`) are those of the sparse
-            problem, repeated for every cluster that takes part. With folds, every fit is repeated without
-            each fold, corrected for noise or not as the fit itself, and the fold is predicted.
+            problem, repeated for every cluster that takes part. With folds, every fit with a coefficient is
+            repeated without each fold, corrected for noise or not as the fit itself, and the fold is
+            predicted; an empty one has the score 0.
 
         Raises
         ------

@@ -57,12 +57,18 @@ pub(crate) fn fit_joint_source(
     let scores: Vec<(f64, f64)> =
         types.iter().zip(&models).map(|(t, model)| score(&t.source, model)).collect();
     let mut held_out = vec![HeldOut::default(); types.len()];
+    let empty = models.iter().all(|model| model.beta.iter().all(|&beta| beta == 0.0));
     for fold in (0..folds).filter(|&f| types.iter().any(|t| t.testable(f).is_some())) {
-        let problem = JointProblem::corrected(joint, Some(fold), l1_share, kappa, control);
-        let mut walk = Walk::from_models(&problem, &sparse);
-        walk.solve(kappa, control);
-        for ((t, model), out) in types.iter().zip(walk.models_with_ridge(mix.dense_share)).zip(&mut held_out)
-        {
+        let refitted = if empty {
+            // a model without columns is the mean, in every fold
+            types.iter().map(|t| t.constant(Some(fold))).collect()
+        } else {
+            let problem = JointProblem::corrected(joint, Some(fold), l1_share, kappa, control);
+            let mut walk = Walk::from_models(&problem, &sparse);
+            walk.solve(kappa, control);
+            walk.models_with_ridge(mix.dense_share)
+        };
+        for ((t, model), out) in types.iter().zip(refitted).zip(&mut held_out) {
             if let Some(set) = t.testable(fold) {
                 out.error += t.source.squared_error(Some(set), &model);
                 out.around_mean += t.source.squared_error(Some(set), &t.constant(Some(fold)));
