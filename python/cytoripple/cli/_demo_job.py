@@ -47,7 +47,10 @@ def run_demo(flags: Mapping[str, Any], shell: Shell) -> None:
     draw = _pictures.can_draw(shell)
     pictures = _pictures.of_run(run, adata, out, shell) if draw else []
     knocked = {}
-    for kind, gene in strongest(run).items():
+    chosen = strongest(run)
+    for kind in [kind for kind in ("ligand", "TF") if kind not in chosen]:
+        shell.say(f"no {kind} has an edge: none is knocked out")
+    for kind, gene in chosen.items():
         cells = main_source(adata, gene, settings) if kind == "ligand" else None
         shell.say(
             f"knocking out {gene}, the strongest {kind}"
@@ -157,17 +160,9 @@ def _settings(flags: Mapping[str, Any], layer: str, cluster: str, genes: list[st
 def strongest(run: Run) -> dict[str, str]:
     """Find the ligand and the TF with the largest total standardized effect on other genes.
 
-    Ligands that reach other cells are preferred: those that act by contact make no ripple between spots. So
-    are modulators with an edge over those that have only a dense share.
+    Ligands that reach other cells are preferred: those that act by contact make no ripple between spots.
     """
-    import pandas as pd
-
-    effects, edges = run.effects(), run.edges()
-    known = pd.MultiIndex.from_frame(edges[["gene", "modulator"]])
-    is_edge = pd.MultiIndex.from_frame(effects[["gene", "modulator"]]).isin(known)
-    effects = pd.concat(
-        [effects[is_edge], effects[~is_edge].assign(effect=lambda rest: 1e-6 * rest["effect"])]
-    )
+    effects = run.effects()
     named = effects["modulator"].astype(str)
     received = named.str.contains(r"[$#]")
     ligand = named.str.split(r"[$#]", regex=True).str[0]

@@ -73,7 +73,10 @@ def standardized_effects(run: Run, genes: Sequence[str]) -> pd.DataFrame:
     scales = table.drop(columns="column").to_numpy(dtype=np.float64)
     parts: dict[str, list[NDArray[Any]]] = {name: [] for name in columns}
     for gene, betadata in read_betadata(run.directory, genes=genes).items():
-        rows, places = np.nonzero(betadata.betas)
+        edges = read_selection(log_path(run.directory, gene))
+        # the dense share of a joint fit gives every column a coefficient: those are no edges
+        sparse = np.array([not edges or name in edges for name in betadata.modulators], dtype=np.bool_)
+        rows, places = np.nonzero(betadata.betas * sparse)
         clusters = np.array([int(key) for key in betadata.keys], dtype=np.int64)[rows]
         beta = betadata.betas[rows, places]
         of_column = np.array([row_of[name] for name in betadata.modulators], dtype=np.int64)[places]
@@ -115,8 +118,6 @@ def edge_list(run: Run, genes: Sequence[str]) -> pd.DataFrame:
         selection=np.array([selection.get(pair, np.nan) for pair in pairs], dtype=np.float64),
         predictable=np.array([bool(predictable.get(gene, False)) for gene, _ in pairs], dtype=np.bool_),
     )
-    if selection:  # the dense share of a joint fit gives every column a coefficient: those are no edges
-        table = table[table["selection"].notna()]
     names = ["gene", "modulator", "kind", "importance", "sign", "clusters", "selection", "predictable"]
     order = np.argsort(-table["importance"].to_numpy(), kind="stable")
     return table[names].iloc[order].reset_index(drop=True)

@@ -168,8 +168,8 @@ class Run:
 
         Returns
         -------
-        Columns ``gene, cluster, modulator, beta, effect``, non-zero coefficients only, largest absolute
-        effect first.
+        Columns ``gene, cluster, modulator, beta, effect``, largest absolute effect first: non-zero
+        coefficients, of a joint fit those of modulators in its sparse model (all are in the betadata).
 
         Raises
         ------
