@@ -27,8 +27,8 @@ Floats = NDArray[np.float64]
 Shares = NDArray[np.float32]
 
 _SWEEPS, _STEPS, _SETTLED = 6, 20, 5e-4
-_MANY_SWEEPS = 4
-"""Sweeps where weights come from a sample: two more changed the error by less than 0.5 % and cost a fifth."""
+_MANY_SWEEPS, _MANY_STEPS = 3, 10
+"""Where weights come from a sample; every second of these steps is long."""
 _ALONE_KAPPA, _ALONE_STEPS = 3.0, 40
 _KEPT = 80
 """Bytes per spot and type for weighted counts that are kept between sweeps; the others are read again."""
@@ -190,7 +190,8 @@ def _fit_default(
         sums.depth > 0,
         links=links,
         kappa=kappa,
-        steps=_STEPS if links is not None else _ALONE_STEPS,
+        steps=_ALONE_STEPS if links is None else _MANY_STEPS if learned.sampled else _STEPS,
+        many=learned.sampled,
     )
     sweeps = _MANY_SWEEPS if learned.sampled else _SWEEPS
     done = _sweeps(job, spans, spots, sweeps if links is not None else 1, progress)

@@ -72,11 +72,12 @@ def spot_fit(
     links: Any,
     kappa: float,
     steps: int,
+    many: bool = False,
 ) -> _core.SpotFit:
-    """Start a fit from shares of RNA (spots x types)."""
+    """Start a fit from shares of RNA (spots x types); `many` spots are visited by color, with long steps."""
     shapes = merged_shapes(rates, background, weight, groups)
     scale = (rates @ weight).astype(np.float32)
-    return _core.SpotFit(*shapes, shares * scale, sections, counted, links, kappa, steps, 1e-4)
+    return _core.SpotFit(*shapes, shares * scale, sections, counted, links, kappa, steps, 1e-4, many)
 
 
 def rna_shares(fit: _core.SpotFit, rates: Floats, weight: Floats) -> NDArray[np.float32]:

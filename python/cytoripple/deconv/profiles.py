@@ -261,15 +261,12 @@ def check_distinct(signatures: Signatures) -> None:
     InputError
         Names both.
     """
-    _, first, back = np.unique(
-        np.round(signatures.profile, 12), axis=0, return_index=True, return_inverse=True
-    )
-    back = np.ravel(back)
-    for at, group in enumerate(back):
-        if first[group] != at:
-            one, two = signatures.types[int(first[group])], signatures.types[at]
+    seen: dict[bytes, str] = {}
+    for name, row in zip(signatures.types, np.round(signatures.profile, 12) + 0.0, strict=True):
+        other = seen.setdefault(row.tobytes(), name)
+        if other is not name:
             raise InputError(
-                f"types {one!r} and {two!r} have the same profile: join them, they cannot be told apart"
+                f"types {other!r} and {name!r} have the same profile: join them, they cannot be told apart"
             )
 
 

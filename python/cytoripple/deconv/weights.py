@@ -25,6 +25,7 @@ LARGE_PLATFORM = 0.8
 NOTHING = np.zeros(0, dtype=np.int64)
 _ROUNDS = 2
 _STEPS = 20
+_MANY_STEPS = 10
 _ALONE_KAPPA = 1.0
 _RARE = 2e-6
 _UNREAD = 0.02
@@ -124,6 +125,8 @@ def estimate(
 ) -> tuple[GeneWeights, NDArray[np.float32]]:
     """Learn weights from (a sample of) the spots, in two rounds; also the shares fitted on the way.
 
+    Those of a sample are only fitted where the weights need them.
+
     Parameters
     ----------
     counts, spans
@@ -162,9 +165,20 @@ def estimate(
         rounds.append((factor, weight))
         if groups is None:
             groups = groups_of(rates, weight, sums.genes, threads)
-        shares = refine(
-            counts, spans, shares, sections, depth > 0, rates, background, weight, groups, threads
-        )
+        if not sampled or len(rounds) < _ROUNDS:
+            shares = refine(
+                counts,
+                spans,
+                shares,
+                sections,
+                depth > 0,
+                rates,
+                background,
+                weight,
+                groups,
+                threads,
+                sampled,
+            )
     log.info("platform effect: log-sd %.2f", sd)
     own = np.arange(counts.n_genes) if groups is None else groups
     return GeneWeights(mean, own, tuple(rounds), sd, ratio, variance, dispersion, sampled), shares
@@ -181,6 +195,7 @@ def refine(
     weight: Floats,
     groups: NDArray[np.int64],
     threads: int,
+    many: bool = False,
 ) -> NDArray[np.float32]:
     """Fit every spot alone, with a weak prior at the mean of its section; shares of RNA."""
     fit = spot_fit(
@@ -193,7 +208,8 @@ def refine(
         counted,
         links=None,
         kappa=_ALONE_KAPPA,
-        steps=_STEPS,
+        steps=_MANY_STEPS if many else _STEPS,
+        many=many,
     )
     for span in spans:
         fit.sweep(fit.weigh(counts.rows(span), threads), span.spots, threads)

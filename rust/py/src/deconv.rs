@@ -150,7 +150,7 @@ struct SpotFit {
 #[pymethods]
 impl SpotFit {
     #[new]
-    #[pyo3(signature = (rates, background, merged, weights, start, section, counted, graph, kappa, steps, tolerance))]
+    #[pyo3(signature = (rates, background, merged, weights, start, section, counted, graph, kappa, steps, tolerance, colored))]
     fn new(
         rates: Matrix<'_, f64>,
         background: Vector<'_, f64>,
@@ -163,6 +163,7 @@ impl SpotFit {
         kappa: f64,
         steps: usize,
         tolerance: f64,
+        colored: bool,
     ) -> PyResult<Self> {
         let shapes =
             Shapes::new(rates.as_array(), background.as_array(), merged.as_array(), weights.as_array());
@@ -174,6 +175,7 @@ impl SpotFit {
             graph: graph.transpose().map_err(to_py)?,
             steps,
             tolerance,
+            colored,
         };
         let start = start.as_array().to_owned();
         let inner = shapes.and_then(|shapes| deconv::SpotFit::new(shapes, prior, start)).map_err(to_py)?;

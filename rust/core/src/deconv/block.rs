@@ -44,7 +44,11 @@ impl<'a> Block<'a> {
             let found = format!("{} columns, {} values", columns.len(), counts.len());
             return bad(found, "as many of both as the offsets say");
         }
-        check::indices("columns", columns.iter().map(|&column| i64::from(column)), position.len())?;
+        // Negative ones are large as unsigned numbers. The largest is found first, which is faster than a look at each.
+        let largest = columns.iter().fold(0, |largest, &column| largest.max(column.cast_unsigned()));
+        if largest as usize >= position.len() {
+            check::indices("columns", columns.iter().map(|&column| i64::from(column)), position.len())?;
+        }
         Ok(Self { starts, columns, counts, position })
     }
 
@@ -54,11 +58,22 @@ impl<'a> Block<'a> {
         self.starts.len() - 1
     }
 
-    /// Gene and value of every stored entry of a row that belongs to a gene and is not 0.
-    pub(super) fn row(&self, row: usize) -> impl Iterator<Item = (usize, f32)> + '_ {
+    /// Columns and values stored for a row.
+    pub(super) fn stored(&self, row: usize) -> (&'a [i32], &'a [f32]) {
         let range =
             (self.starts[row] - self.starts[0]) as usize..(self.starts[row + 1] - self.starts[0]) as usize;
-        self.columns[range.clone()].iter().zip(&self.counts[range]).filter_map(|(&column, &count)| {
+        (&self.columns[range.clone()], &self.counts[range])
+    }
+
+    /// Gene of each column, negative for none.
+    pub(super) fn position(&self) -> &'a [i32] {
+        self.position
+    }
+
+    /// Gene and value of every stored entry of a row that belongs to a gene and is not 0.
+    pub(super) fn row(&self, row: usize) -> impl Iterator<Item = (usize, f32)> + '_ {
+        let (columns, counts) = self.stored(row);
+        columns.iter().zip(counts).filter_map(|(&column, &count)| {
             usize::try_from(self.position[column as usize])
                 .ok()
                 .filter(|_| count != 0.0)
@@ -68,8 +83,17 @@ impl<'a> Block<'a> {
 
     /// Genes and values of a row, for loops that pass over them more than once.
     pub(super) fn gather(&self, row: usize, entries: &mut Vec<(u32, f32)>) {
+        let (columns, counts) = self.stored(row);
         entries.clear();
-        entries.extend(self.row(row).map(|(gene, count)| (gene as u32, count)));
+        entries.resize(columns.len(), (0, 0.0));
+        let mut found = 0;
+        for (&column, &count) in columns.iter().zip(counts) {
+            let gene = self.position[column as usize];
+            // Written always and kept when it counts, which cannot be foreseen by the processor.
+            entries[found] = (gene.cast_unsigned(), count);
+            found += usize::from((gene >= 0) & (count != 0.0));
+        }
+        entries.truncate(found);
     }
 }
 

@@ -69,20 +69,38 @@ pub fn first_fit(block: &Block, model: &FirstModel, watch: &dyn Watch) -> Result
     })
 }
 
+/// Values of a line that are added up together.
+const LANES: usize = 8;
+
 widest! {
     /// `sums[k] = sum over entries of count * table[gene, k]`.
     fn project(table: &[f32], entries: &[(u32, f32)], sums: &mut [f64]) {
-        const LANES: usize = 8;
         let width = sums.len();
-        for (part, sums) in sums.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
-            let mut total = [0.0_f64; LANES];
-            for &(gene, count) in entries {
-                let line = &table[gene as usize * width + part * LANES..][..LANES];
-                for lane in 0..LANES {
-                    total[lane] = fma::<FMA>(f64::from(count), f64::from(line[lane]), total[lane]);
-                }
-            }
-            *sums = total;
+        let (pairs, rest) = sums.as_chunks_mut::<{ 2 * LANES }>();
+        let first = pairs.len() * 2 * LANES;
+        for (part, sums) in pairs.iter_mut().enumerate() {
+            *sums = add_lines::<FMA, { 2 * LANES }>(table, width, part * 2 * LANES, entries);
+        }
+        for (part, sums) in rest.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
+            *sums = add_lines::<FMA, LANES>(table, width, first + part * LANES, entries);
         }
     }
+}
+
+/// Sum over entries of count x the N values of its line from `from` on.
+#[inline(always)]
+fn add_lines<const FMA: bool, const N: usize>(
+    table: &[f32],
+    width: usize,
+    from: usize,
+    entries: &[(u32, f32)],
+) -> [f64; N] {
+    let mut total = [0.0_f64; N];
+    for &(gene, count) in entries {
+        let line = &table[gene as usize * width + from..][..N];
+        for lane in 0..N {
+            total[lane] = fma::<FMA>(f64::from(count), f64::from(line[lane]), total[lane]);
+        }
+    }
+    total
 }

@@ -7,6 +7,9 @@ use crate::watch::Watch;
 use ndarray::{ArrayView1, ArrayView2};
 use rayon::prelude::*;
 
+/// Spots between two looks at whether to stop.
+const PATIENCE: usize = 1 << 14;
+
 /// Neighbors of every spot: symmetric, without self.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Graph {
@@ -64,6 +67,18 @@ impl Graph {
         Self { starts, others }
     }
 
+    /// Positions in `spots` (ascending) of the neighbors of the one at `at` that stand before it.
+    fn before<'a>(&'a self, spots: &'a [i64], at: usize) -> impl Iterator<Item = usize> + 'a {
+        let spot = spots[at];
+        let others = self.of(spot as usize).iter().map(|&other| i64::from(other));
+        others.filter(move |&other| spots[0] <= other && other < spot).filter_map(move |other| {
+            // In a block of consecutive spots the position is a difference.
+            let guess = (other - spots[0]) as usize;
+            let found = || spots[..at].binary_search(&other).ok();
+            if spots.get(guess) == Some(&other) { Some(guess) } else { found() }
+        })
+    }
+
     /// Positions in `spots` (ascending) of the spots of each wave.
     ///
     /// A spot belongs to the first wave after those of its neighbors with a smaller index. No two neighbors share
@@ -71,24 +86,8 @@ impl Graph {
     pub(super) fn waves(&self, spots: &[i64]) -> Vec<Vec<usize>> {
         let mut wave_of = vec![0; spots.len()];
         let mut waves: Vec<Vec<usize>> = Vec::new();
-        for (at, &spot) in spots.iter().enumerate() {
-            let mut wave = 0;
-            for &other in self.of(spot as usize) {
-                let other = i64::from(other);
-                if other >= spot || other < spots[0] {
-                    continue;
-                }
-                // In a block of consecutive spots the position is a difference.
-                let guess = (other - spots[0]) as usize;
-                let found = if spots.get(guess) == Some(&other) {
-                    Ok(guess)
-                } else {
-                    spots[..at].binary_search(&other)
-                };
-                if let Ok(found) = found {
-                    wave = wave.max(wave_of[found] + 1);
-                }
-            }
+        for at in 0..spots.len() {
+            let wave = self.before(spots, at).map(|other| wave_of[other] + 1).max().unwrap_or(0);
             if wave == waves.len() {
                 waves.push(Vec::new());
             }
@@ -96,6 +95,28 @@ impl Graph {
             waves[wave].push(at);
         }
         waves
+    }
+
+    /// Positions in `spots` (ascending) of the spots of each color; no two neighbors share one.
+    ///
+    /// Spots take, in their order, the first color that is free. There are few colors however long the waves are.
+    pub(super) fn colors(&self, spots: &[i64]) -> Vec<Vec<usize>> {
+        let mut color_of = vec![0; spots.len()];
+        let mut colors: Vec<Vec<usize>> = Vec::new();
+        // Last spot that found the color taken.
+        let mut taken: Vec<Option<usize>> = Vec::new();
+        for at in 0..spots.len() {
+            self.before(spots, at).for_each(|other| taken[color_of[other]] = Some(at));
+            let free = taken.iter().position(|&last| last != Some(at));
+            let color = free.unwrap_or(taken.len());
+            if free.is_none() {
+                taken.push(None);
+                colors.push(Vec::new());
+            }
+            color_of[at] = color;
+            colors[color].push(at);
+        }
+        colors
     }
 }
 
@@ -123,7 +144,7 @@ pub fn neighbor_graph(
     let mut nearest = vec![Vec::new(); points.nrows()];
     let mut done = 0;
     for spots in members.into_values() {
-        let tree = KdTree::build(points, spots);
+        let tree = KdTree::build(points, spots, watch);
         for queries in tree.spots().to_vec().chunks(1 << 14) {
             if !watch.tick(done, points.nrows()) {
                 return Err(Error::Cancelled { done, total: points.nrows() });
@@ -134,22 +155,29 @@ pub fn neighbor_graph(
             done += queries.len();
         }
     }
-    Ok(symmetric(&nearest))
+    symmetric(&nearest, watch)
 }
 
 /// Union of the directed links and their reverses, ascending.
-fn symmetric(nearest: &[Vec<u32>]) -> Graph {
+fn symmetric(nearest: &[Vec<u32>], watch: &dyn Watch) -> Result<Graph> {
+    let total = nearest.len();
+    let go_on = |done: usize| {
+        let stop = done.is_multiple_of(PATIENCE) && !watch.tick(done, total);
+        if stop { Err(Error::Cancelled { done, total }) } else { Ok(()) }
+    };
     let mut links: Vec<Vec<u32>> = nearest.to_vec();
     for (spot, list) in nearest.iter().enumerate() {
+        go_on(spot)?;
         list.iter().for_each(|&other| links[other as usize].push(spot as u32));
     }
     let mut starts = vec![0];
     let mut others = Vec::new();
-    for mut list in links {
+    for (spot, mut list) in links.into_iter().enumerate() {
+        go_on(spot)?;
         list.sort_unstable();
         list.dedup();
         others.extend(list);
         starts.push(others.len());
     }
-    Graph { starts, others }
+    Ok(Graph { starts, others })
 }

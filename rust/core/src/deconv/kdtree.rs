@@ -1,9 +1,12 @@
 //! Nearest points of a plane or a volume, ties by index.
 
+use crate::watch::Watch;
 use ndarray::ArrayView2;
 
 /// Points of a leaf.
 const LEAF: usize = 12;
+/// Ranges of more points are split only after a look at whether to stop.
+const PATIENCE: usize = 1 << 14;
 
 /// A balanced tree over some of the points: each range of `spots` is split at its middle.
 pub(super) struct KdTree {
@@ -26,10 +29,10 @@ struct Search<'a> {
 }
 
 impl KdTree {
-    /// Build over the given points.
-    pub(super) fn build(points: ArrayView2<f64>, mut spots: Vec<u32>) -> Self {
+    /// Build over the given points. When `watch` asks to stop the tree is not complete.
+    pub(super) fn build(points: ArrayView2<f64>, mut spots: Vec<u32>, watch: &dyn Watch) -> Self {
         let mut splits = Vec::new();
-        split(points, &mut spots, &mut splits);
+        split(points, &mut spots, &mut splits, watch);
         let rows = spots.iter().flat_map(|&spot| points.row(spot as usize).to_vec()).collect();
         Self { spots, points: rows, dims: points.ncols(), splits }
     }
@@ -106,8 +109,8 @@ fn inner_nodes(n: usize) -> usize {
     if n <= LEAF { 0 } else { 1 + inner_nodes(n / 2) + inner_nodes(n - n / 2) }
 }
 
-fn split(points: ArrayView2<f64>, spots: &mut [u32], splits: &mut Vec<(u32, f64)>) {
-    if spots.len() <= LEAF {
+fn split(points: ArrayView2<f64>, spots: &mut [u32], splits: &mut Vec<(u32, f64)>, watch: &dyn Watch) {
+    if spots.len() <= LEAF || (spots.len() > PATIENCE && !watch.tick(0, points.nrows())) {
         return;
     }
     let width = |dim: usize| {
@@ -122,6 +125,6 @@ fn split(points: ArrayView2<f64>, spots: &mut [u32], splits: &mut Vec<(u32, f64)
     spots.select_nth_unstable_by(middle, |&a, &b| key(a).total_cmp(&key(b)).then(a.cmp(&b)));
     splits.push((dim as u32, key(spots[middle])));
     let (left, right) = spots.split_at_mut(middle);
-    split(points, left, splits);
-    split(points, right, splits);
+    split(points, left, splits, watch);
+    split(points, right, splits, watch);
 }

@@ -2,14 +2,13 @@
 
 use crate::check;
 use crate::error::{Error, Result};
-use crate::simd::fma;
 use crate::watch::Watch;
 use crate::widest;
 use ndarray::{Array2, ArrayView1, ArrayView2, Axis};
 use rayon::prelude::*;
 
 /// Rounds of assignment and averaging.
-const ROUNDS: usize = 8;
+const ROUNDS: usize = 4;
 /// Genes per task.
 const TASK: usize = 256;
 /// Centers that are scored together.
@@ -56,28 +55,25 @@ pub fn merge_genes(
 /// Each center is the gene with the largest weight times squared distance to the centers before it.
 fn start(points: ArrayView2<f64>, weights: ArrayView1<f64>, heavy: &[usize], groups: usize) -> Array2<f64> {
     let points = points.select(Axis(0), heavy);
-    let columns = points.t().as_standard_layout().into_owned();
-    let length: Vec<f64> = points.outer_iter().map(|point| 0.5 * point.dot(&point)).collect();
-    let mut half = vec![f64::INFINITY; heavy.len()];
-    let mut fresh = vec![0.0; heavy.len()];
+    let padded = heavy.len().next_multiple_of(LANES);
+    let mut columns = vec![0.0_f32; padded * points.ncols()];
+    for ((gene, dim), &value) in points.indexed_iter() {
+        columns[dim * padded + gene] = value as f32;
+    }
+    let weight: Vec<f32> = heavy.iter().map(|&gene| weights[gene] as f32).collect();
+    let mut distance = vec![f32::INFINITY; padded];
     let mut chosen: Vec<usize> = Vec::new();
     while chosen.len() < groups.min(heavy.len()) {
-        let left = |at: usize| weights[heavy[at]] * half[at];
-        let worst = (0..heavy.len()).fold(0, |best, at| if left(at) > left(best) { at } else { best });
-        if left(worst) <= 0.0 {
+        let left = weight.iter().zip(&distance).map(|(weight, distance)| weight * distance);
+        let worst = left.enumerate().fold((0, 0.0), |best, one| if one.1 > best.1 { one } else { best });
+        if worst.1 <= 0.0 {
             break;
         }
-        chosen.push(worst);
-        fresh.copy_from_slice(&length);
-        for (&value, column) in points.row(worst).iter().zip(columns.outer_iter()) {
-            subtract(&mut fresh, value, column.as_slice().unwrap_or(&[]));
-        }
-        for (half, fresh) in half.iter_mut().zip(&fresh) {
-            *half = half.min((fresh + length[worst]).max(0.0));
-        }
-        half[worst] = 0.0;
+        chosen.push(worst.0);
+        let center: Vec<f32> = points.row(worst.0).iter().map(|&value| value as f32).collect();
+        shorten(&center, &columns, &mut distance);
     }
-    if chosen.is_empty() { Array2::zeros((1, columns.nrows())) } else { points.select(Axis(0), &chosen) }
+    if chosen.is_empty() { Array2::zeros((1, points.ncols())) } else { points.select(Axis(0), &chosen) }
 }
 
 /// Nearest center of each gene; of equal ones the first.
@@ -107,10 +103,21 @@ fn assign(points: ArrayView2<f64>, genes: &[usize], centers: &Array2<f64>) -> Ve
 }
 
 widest! {
-    /// score -= value * column
-    fn subtract(score: &mut [f64], value: f64, column: &[f64]) {
-        for (score, column) in score.iter_mut().zip(column) {
-            *score = fma::<FMA>(-value, *column, *score);
+    /// distance = min(distance, squared distance of each gene to the center)
+    fn shorten(center: &[f32], columns: &[f32], distance: &mut [f32]) {
+        let padded = distance.len();
+        for (part, distance) in distance.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
+            let mut sum = [0.0_f32; LANES];
+            for (dim, &value) in center.iter().enumerate() {
+                let column = &columns[dim * padded + part * LANES..][..LANES];
+                for lane in 0..LANES {
+                    let gap = column[lane] - value;
+                    sum[lane] = if FMA { gap.mul_add(gap, sum[lane]) } else { gap * gap + sum[lane] };
+                }
+            }
+            for lane in 0..LANES {
+                distance[lane] = if sum[lane] < distance[lane] { sum[lane] } else { distance[lane] };
+            }
         }
     }
 }

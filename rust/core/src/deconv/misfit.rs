@@ -51,8 +51,18 @@ pub fn misfit(
     if !watch.tick(0, 1) {
         return Err(Error::Cancelled { done: 0, total: 1 });
     }
+    let mut genes: Vec<Gene> = background
+        .iter()
+        .zip(weights)
+        .map(|(&background, &weight)| Gene {
+            background: background as f32,
+            weight: weight as f32,
+            marked: 0.0,
+        })
+        .collect();
+    marked.iter().for_each(|&gene| genes[gene].marked = 1.0);
     let part = |rows: std::ops::Range<usize>| {
-        let mut out = Misfit { genes: vec![0.0; background.len()], spots: Vec::new(), excess: Vec::new() };
+        let mut out = Misfit { genes: vec![0.0; genes.len()], spots: Vec::new(), excess: Vec::new() };
         let (mut entries, mut share) = (Vec::new(), vec![0.0_f32; rates.width()]);
         let mut fitted = Vec::new();
         let marks: Vec<(u32, f32)> = marked.iter().map(|&gene| (gene as u32, 0.0)).collect();
@@ -60,24 +70,14 @@ pub fn misfit(
             block.gather(row, &mut entries);
             share.iter_mut().zip(shares.row(row)).for_each(|(to, &from)| *to = from);
             let depth: f64 = entries.iter().map(|entry| f64::from(entry.1)).sum();
+            rates_of(rates.values(), &marks, &share, &mut fitted);
+            let expected =
+                marked.iter().zip(&fitted).map(|(&gene, &rate)| f64::from(rate) + background[gene]);
+            let expected = depth * expected.sum::<f64>();
             rates_of(rates.values(), &entries, &share, &mut fitted);
-            let mut spot = 0.0;
-            for (&(gene, count), rate) in entries.iter().zip(&fitted) {
-                let (gene, count) = (gene as usize, f64::from(count));
-                let ratio = count * count / (depth * (rate + background[gene])).max(FLOOR);
-                out.genes[gene] += ratio;
-                spot += weights[gene] * (ratio - 2.0 * count);
-            }
+            let (spot, seen) = compare(&entries, &fitted, depth, &genes, &mut out.genes);
             out.spots.push(spot);
-            let mut excess = 0.0;
-            if !marks.is_empty() {
-                rates_of(rates.values(), &marks, &share, &mut fitted);
-                let expected = marked.iter().zip(&fitted).map(|(&gene, rate)| rate + background[gene]);
-                excess -= depth * expected.sum::<f64>();
-                let seen = entries.iter().filter(|entry| marked.binary_search(&(entry.0 as usize)).is_ok());
-                excess += seen.map(|entry| f64::from(entry.1)).sum::<f64>();
-            }
-            out.excess.push(excess);
+            out.excess.push(seen - expected);
         }
         out
     };
@@ -90,23 +90,65 @@ pub fn misfit(
     Ok(total)
 }
 
+/// What is known of a gene.
+#[derive(Clone, Copy)]
+struct Gene {
+    background: f32,
+    weight: f32,
+    /// 1 for marked genes, else 0.
+    marked: f32,
+}
+
+/// Add the ratios of one row to `sums`; its misfit, and its counts of the marked genes.
+fn compare(
+    entries: &[(u32, f32)],
+    fitted: &[f32],
+    depth: f64,
+    genes: &[Gene],
+    sums: &mut [f64],
+) -> (f64, f64) {
+    let (mut spot, mut seen) = (0.0, 0.0);
+    for (&(gene, count), &rate) in entries.iter().zip(fitted) {
+        let (at, count) = (gene as usize, f64::from(count));
+        let gene = genes[at];
+        let ratio = count * count / (depth * f64::from(rate + gene.background)).max(FLOOR);
+        sums[at] += ratio;
+        spot += f64::from(gene.weight) * (ratio - 2.0 * count);
+        seen += f64::from(gene.marked) * count;
+    }
+    (spot, seen)
+}
+
+/// Types whose products are added up together.
+const LANES: usize = 8;
+
+/// Entries whose products are held before they are added up.
+const HELD: usize = 16;
+
 widest! {
     /// `rates[e] = table[gene of e] · share` for each entry e.
-    fn rates_of(table: &[f32], entries: &[(u32, f32)], share: &[f32], rates: &mut Vec<f64>) {
-        const LANES: usize = 8;
-        let width = share.len();
+    fn rates_of(table: &[f32], entries: &[(u32, f32)], share: &[f32], rates: &mut Vec<f32>) {
+        let parts = share.len() / LANES;
+        let (lines, share) = (table.as_chunks::<LANES>().0, share.as_chunks::<LANES>().0);
         rates.clear();
-        for &(gene, _) in entries {
-            let line = &table[gene as usize * width..][..width];
-            let mut lanes = [0.0_f32; LANES];
-            for part in 0..width / LANES {
-                let (line, share) = (&line[part * LANES..][..LANES], &share[part * LANES..][..LANES]);
-                for lane in 0..LANES {
-                    lanes[lane] += line[lane] * share[lane];
+        rates.resize(entries.len(), 0.0);
+        // Products are stored first: added up at once, they would be computed in narrow registers.
+        let mut held = [[0.0_f32; LANES]; HELD];
+        for (entries, rates) in entries.chunks(HELD).zip(rates.chunks_mut(HELD)) {
+            for (held, &(gene, _)) in held.iter_mut().zip(entries) {
+                let line = &lines[gene as usize * parts..][..parts];
+                let mut lanes = [0.0_f32; LANES];
+                for (line, share) in line.iter().zip(share) {
+                    for lane in 0..LANES {
+                        lanes[lane] += line[lane] * share[lane];
+                    }
                 }
+                *held = lanes;
             }
-            let [a, b, c, d, e, f, g, h] = lanes;
-            rates.push(f64::from(((a + e) + (b + f)) + ((c + g) + (d + h))));
+            let held = std::hint::black_box(&held);
+            for (rate, [a, b, c, d, e, f, g, h]) in rates.iter_mut().zip(held) {
+                *rate = ((a + e) + (c + g)) + ((b + f) + (d + h));
+            }
         }
     }
 }

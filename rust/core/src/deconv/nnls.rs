@@ -6,6 +6,8 @@
 pub(super) struct Nnls {
     size: usize,
     gram: Vec<f64>,
+    /// Cholesky factor of the whole matrix, from which every problem starts.
+    whole: Vec<f64>,
     factor: Vec<f64>,
     passive: Vec<usize>,
     free: Vec<bool>,
@@ -24,11 +26,13 @@ impl Nnls {
         let mut gram = gram.to_vec();
         let largest = (0..size).map(|i| gram[i * size + i]).fold(0.0, f64::max);
         (0..size).for_each(|i| gram[i * size + i] += RIDGE * largest + f64::MIN_POSITIVE);
-        let factor = vec![0.0; size * size];
+        let mut whole = vec![0.0; size * size];
+        factorize(&gram, size, &(0..size).collect::<Vec<_>>(), &mut whole);
         Self {
             size,
             gram,
-            factor,
+            whole,
+            factor: vec![0.0; size * size],
             passive: vec![],
             free: vec![true; size],
             dual: vec![0.0; size],
@@ -78,26 +82,16 @@ impl Nnls {
         let n = self.size;
         self.passive.clear();
         self.passive.extend((0..n).filter(|&i| self.free[i]));
+        let factor = if self.passive.len() == n {
+            &self.whole
+        } else {
+            factorize(&self.gram, n, &self.passive, &mut self.factor);
+            &self.factor
+        };
         x.fill(0.0);
-        let factor = &mut self.factor;
         for (a, &i) in self.passive.iter().enumerate() {
-            let mut right = h[i];
-            for (b, &j) in self.passive[..=a].iter().enumerate() {
-                let (upper, row) = factor.split_at_mut(a * n);
-                let other = if a == b { &[][..] } else { &upper[b * n..b * n + b] };
-                let mut sum = self.gram[i * n + j];
-                if a == b {
-                    sum -= row[..a].iter().map(|v| v * v).sum::<f64>();
-                    row[a] = sum.max(f64::MIN_POSITIVE).sqrt();
-                } else {
-                    sum -= row[..b].iter().zip(other).map(|(u, v)| u * v).sum::<f64>();
-                    row[b] = sum / upper[b * n + b];
-                }
-            }
-            for (b, &j) in self.passive[..a].iter().enumerate() {
-                right -= factor[a * n + b] * x[j];
-            }
-            x[i] = right / factor[a * n + a];
+            let known = self.passive[..a].iter().zip(&factor[a * n..]).map(|(&j, v)| v * x[j]);
+            x[i] = (h[i] - known.sum::<f64>()) / factor[a * n + a];
         }
         for a in (0..self.passive.len()).rev() {
             let i = self.passive[a];
@@ -106,6 +100,20 @@ impl Nnls {
                 x[self.passive[b]] -= factor[a * n + b] * x[i];
             }
         }
+    }
+}
+
+/// Cholesky factor of some rows and columns, in rows of `n`.
+fn factorize(gram: &[f64], n: usize, rows: &[usize], factor: &mut [f64]) {
+    for (a, &i) in rows.iter().enumerate() {
+        let (upper, row) = factor.split_at_mut(a * n);
+        for (b, &j) in rows[..a].iter().enumerate() {
+            let other = &upper[b * n..][..=b];
+            let known = row[..b].iter().zip(other).map(|(u, v)| u * v);
+            row[b] = (gram[i * n + j] - known.sum::<f64>()) / other[b];
+        }
+        let known = row[..a].iter().map(|v| v * v);
+        row[a] = (gram[i * n + i] - known.sum::<f64>()).max(f64::MIN_POSITIVE).sqrt();
     }
 }
 

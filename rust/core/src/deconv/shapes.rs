@@ -2,6 +2,7 @@
 
 use super::block::Block;
 use super::kernel::{TILE, Tile, filled, place};
+use super::packed::WeightedRows;
 use super::sums::chunks;
 use crate::check;
 use crate::error::{Error, Result};
@@ -21,7 +22,7 @@ pub struct Shapes {
     pub(super) by_tile: Vec<Tile>,
     pub(super) background: Vec<Tile>,
     /// Merged gene and weight of every gene.
-    merged: Vec<(u16, f32)>,
+    merged: Vec<(u32, f32)>,
 }
 
 impl Shapes {
@@ -31,8 +32,7 @@ impl Shapes {
     /// * `weights`: weight of every gene's counts.
     ///
     /// # Errors
-    /// [`Error::Rows`] when lengths disagree, [`Error::Index`] for a merged gene out of range, [`Error::Shape`] for
-    /// more than 65,536 of them.
+    /// [`Error::Rows`] when lengths disagree, [`Error::Index`] for a merged gene out of range.
     pub fn new(
         rates: ArrayView2<f64>,
         background: ArrayView1<f64>,
@@ -43,10 +43,6 @@ impl Shapes {
         check::same_rows("rates", genes, "background", background.len())?;
         check::same_rows("merged", merged.len(), "weights", weights.len())?;
         check::indices("merged", merged.iter().copied(), genes)?;
-        if genes > 1 << u16::BITS {
-            let (found, expected) = (format!("{genes} merged genes"), "at most 65,536".to_string());
-            return Err(Error::Shape { name: "rates", found, expected });
-        }
         let by_gene = rates.t().iter().map(|&rate| rate as f32).collect();
         let mut by_tile = Vec::new();
         if genes <= DENSE {
@@ -67,7 +63,7 @@ impl Shapes {
             by_gene,
             by_tile,
             background: tiles,
-            merged: merged.iter().zip(weights).map(|(&gene, &weight)| (gene as u16, weight as f32)).collect(),
+            merged: merged.iter().zip(weights).map(|(&gene, &weight)| (gene as u32, weight as f32)).collect(),
         })
     }
 
@@ -84,77 +80,27 @@ impl Shapes {
         if !watch.tick(0, 1) {
             return Err(Error::Cancelled { done: 0, total: 1 });
         }
+        let genes = self.genes();
+        // A column that is left out adds 0 to one place behind the last merged gene.
+        let target =
+            |&gene: &i32| usize::try_from(gene).map_or((genes as u32, 0.0), |gene| self.merged[gene]);
+        let targets: Vec<(u32, f32)> = block.position().iter().map(target).collect();
         let parts: Vec<WeightedRows> = chunks(block.rows())
             .into_par_iter()
             .map(|rows| {
-                let mut out = WeightedRows::default();
-                let mut totals = vec![0.0_f32; self.genes()];
-                rows.for_each(|row| self.weigh_row(block, row, &mut totals, &mut out));
+                let mut out = WeightedRows::new(genes);
+                let mut totals = vec![0.0_f32; genes + 1];
+                for row in rows {
+                    let (columns, counts) = block.stored(row);
+                    for (&column, &count) in columns.iter().zip(counts) {
+                        let (merged, weight) = targets[column as usize];
+                        totals[merged as usize] += weight * count;
+                    }
+                    out.push(&mut totals[..genes]);
+                }
                 out
             })
             .collect();
-        let entries = parts.iter().map(|part| part.genes.len()).sum();
-        let mut all = WeightedRows::default();
-        all.ends.reserve_exact(block.rows());
-        all.genes.reserve_exact(entries);
-        all.counts.reserve_exact(entries);
-        for part in parts {
-            let shift = all.genes.len();
-            all.ends.extend(part.ends.iter().map(|&end| end + shift));
-            all.genes.extend(part.genes);
-            all.counts.extend(part.counts);
-        }
-        Ok(all)
-    }
-
-    /// Append one row; `totals` is 0 before and after.
-    fn weigh_row(&self, block: &Block, row: usize, totals: &mut [f32], out: &mut WeightedRows) {
-        let first = out.genes.len();
-        let mut found = first;
-        for (gene, count) in block.row(row) {
-            let (merged, weight) = self.merged[gene];
-            let total = &mut totals[usize::from(merged)];
-            // Written always and counted when new: whether it is new cannot be foreseen by the processor.
-            if found == out.genes.len() {
-                out.genes.push(0);
-            }
-            out.genes[found] = merged;
-            found += usize::from(*total == 0.0);
-            *total += weight * count;
-        }
-        out.genes.truncate(found);
-        out.counts
-            .extend(out.genes[first..].iter().map(|&gene| std::mem::take(&mut totals[usize::from(gene)])));
-        out.ends.push(found);
-    }
-}
-
-/// Weighted counts of some rows by merged gene, entries of 0 left out.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct WeightedRows {
-    ends: Vec<usize>,
-    genes: Vec<u16>,
-    counts: Vec<f32>,
-}
-
-impl WeightedRows {
-    /// Number of rows.
-    #[must_use]
-    pub fn rows(&self) -> usize {
-        self.ends.len()
-    }
-
-    /// Memory taken, in bytes.
-    #[must_use]
-    pub fn bytes(&self) -> usize {
-        self.ends.capacity() * size_of::<usize>()
-            + self.genes.capacity() * size_of::<u16>()
-            + self.counts.capacity() * size_of::<f32>()
-    }
-
-    /// Merged genes and weighted counts of a row.
-    pub(super) fn row(&self, row: usize) -> (&[u16], &[f32]) {
-        let first = if row == 0 { 0 } else { self.ends[row - 1] };
-        (&self.genes[first..self.ends[row]], &self.counts[first..self.ends[row]])
+        Ok(WeightedRows::concat(&parts, genes))
     }
 }

@@ -2,7 +2,8 @@
 
 use super::graph::Graph;
 use super::kernel::{Rules, Scratch, TILE, Table, Tile, filled, fit_spot, place};
-use super::shapes::{Shapes, WeightedRows};
+use super::packed::{PackedRow, WeightedRows};
+use super::shapes::Shapes;
 use crate::check;
 use crate::error::{Error, Result};
 use crate::watch::Watch;
@@ -29,6 +30,8 @@ pub struct Prior {
     pub steps: usize,
     /// Change of a share below which a spot is done.
     pub tolerance: f64,
+    /// For many spots: visit them color by color, with every second step a long one. Else one after the other by index.
+    pub colored: bool,
 }
 
 /// Shares of all spots while they are fitted.
@@ -41,8 +44,10 @@ pub struct SpotFit {
     shares: Array2<f32>,
 }
 
-/// Spots per task of a wave.
+/// Spots per task.
 const TASK: usize = 8;
+/// A spot with a smaller part of the merged genes than one in so many gets a table of its own genes.
+const SPARSE: usize = 5;
 
 /// Memory of one worker: counts of a spot, and the table of its genes alone.
 #[derive(Default)]
@@ -93,8 +98,8 @@ impl SpotFit {
 
     /// Visit the spots of one block (ascending) once; returns the largest change of a share.
     ///
-    /// The result is that of visiting spot after spot, whatever the number of threads (see [`Graph`]) and the cut in
-    /// blocks. A spot without counts is left as it is.
+    /// The result does not depend on the number of threads; that of spots visited by index (see [`Graph`]) not on
+    /// the cut in blocks either. A spot without counts is left as it is.
     ///
     /// # Errors
     /// [`Error::Rows`], [`Error::Index`] or [`Error::Shape`] when the block does not fit, [`Error::Cancelled`] on request.
@@ -106,6 +111,7 @@ impl SpotFit {
             return Err(Error::Shape { name: "spots", found, expected });
         }
         let waves = match &self.prior.graph {
+            Some(graph) if self.prior.colored => graph.colors(spots),
             Some(graph) => graph.waves(spots),
             None => vec![(0..spots.len()).collect()],
         };
@@ -117,14 +123,7 @@ impl SpotFit {
             let this = &*self;
             let fitted: Vec<Vec<f32>> = rows
                 .par_chunks(TASK)
-                .map_init(Workspace::default, |work, rows| {
-                    let mut out = Vec::with_capacity(rows.len() * this.shapes.types);
-                    for &row in rows {
-                        this.visit(weighted.row(row), spots[row] as usize, work);
-                        out.extend(work.z.iter().map(|&share| share as f32));
-                    }
-                    out
-                })
+                .map_init(Workspace::default, |work, rows| this.visit_all(weighted, spots, rows, work))
                 .collect();
             let types = self.shapes.types;
             let fitted = fitted.iter().flat_map(|part| part.chunks_exact(types));
@@ -170,26 +169,43 @@ impl SpotFit {
         Ok(out)
     }
 
+    /// New shares of some rows of a block.
+    fn visit_all(
+        &self,
+        weighted: &WeightedRows,
+        spots: &[i64],
+        rows: &[usize],
+        work: &mut Workspace,
+    ) -> Vec<f32> {
+        let mut shares = Vec::with_capacity(rows.len() * self.shapes.types);
+        for &row in rows {
+            self.visit(weighted.row(row), spots[row] as usize, work);
+            shares.extend(work.z.iter().map(|&share| share as f32));
+        }
+        shares
+    }
+
     /// Leave the new shares of a spot in `work.z`.
-    fn visit(&self, (genes, found): (&[u16], &[f32]), spot: usize, work: &mut Workspace) {
-        work.z.clear();
-        work.z.extend(self.shares.row(spot).iter().map(|&share| f64::from(share)));
-        if genes.is_empty() {
+    fn visit(&self, row: PackedRow, spot: usize, work: &mut Workspace) {
+        let Workspace { kernel, lines, background, counts, alpha, z } = work;
+        z.clear();
+        z.extend(self.shares.row(spot).iter().map(|&share| f64::from(share)));
+        if row.len() == 0 {
             return;
         }
-        self.alpha(spot, &mut work.alpha);
+        self.alpha(spot, alpha);
         let (shapes, types) = (&self.shapes, self.shapes.types);
-        let rules = Rules { steps: self.prior.steps, tolerance: self.prior.tolerance };
-        let Workspace { kernel, lines, background, counts, alpha, z } = work;
-        let dense = !shapes.by_tile.is_empty() && genes.len() * 4 > shapes.genes() * 3;
-        let tiles = if dense { shapes.background.len() } else { genes.len().div_ceil(TILE) };
+        let prior = &self.prior;
+        let rules = Rules { steps: prior.steps, tolerance: prior.tolerance, long: prior.colored };
+        let dense = !shapes.by_tile.is_empty() && row.len() * SPARSE > shapes.genes();
+        let tiles = if dense { shapes.background.len() } else { row.len().div_ceil(TILE) };
         counts.clear();
         counts.resize(tiles, filled(0.0));
         if dense {
-            for (&gene, &count) in genes.iter().zip(found) {
-                let (tile, half, lane) = place(usize::from(gene));
+            row.for_each(|gene, count| {
+                let (tile, half, lane) = place(gene);
                 counts[tile][half][lane] = count;
-            }
+            });
             let table = Table { lines: &shapes.by_tile, background: &shapes.background, counts };
             fit_spot(&table, alpha, z, rules, kernel);
             return;
@@ -198,14 +214,16 @@ impl SpotFit {
         lines.resize(tiles * (types + 1), filled(0.0));
         background.clear();
         background.resize(tiles, filled(1.0));
-        for (at, (&gene, &count)) in genes.iter().zip(found).enumerate() {
-            let ((tile, half, lane), from) = (place(at), place(usize::from(gene)));
-            let rates = &shapes.by_gene[usize::from(gene) * types..][..types];
+        let mut at = 0;
+        row.for_each(|gene, count| {
+            let ((tile, half, lane), from) = (place(at), place(gene));
+            let rates = &shapes.by_gene[gene * types..][..types];
             let lines = &mut lines[tile * (types + 1)..][..types];
             rates.iter().zip(lines).for_each(|(&rate, line)| line[half][lane] = rate);
             background[tile][half][lane] = shapes.background[from.0][from.1][from.2];
             counts[tile][half][lane] = count;
-        }
+            at += 1;
+        });
         fit_spot(&Table { lines, background, counts }, alpha, z, rules, kernel);
     }
 }

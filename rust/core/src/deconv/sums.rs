@@ -34,6 +34,40 @@ impl GeneSums {
         }
     }
 
+    /// Add a row of whole counts above 0; they add up exactly, in any order.
+    fn add_plain(&mut self, position: &[i32], columns: &[i32], counts: &[f32]) {
+        let outside = self.genes.len() - 1;
+        let (mut depth, mut entries, mut largest) = (0.0, 0, 0.0_f32);
+        for (&column, &count) in columns.iter().zip(counts) {
+            let gene = usize::try_from(position[column as usize]);
+            let (gene, used) = gene.map_or((outside, 0.0), |gene| (gene, count));
+            self.genes[gene] += f64::from(used);
+            depth += f64::from(used);
+            entries += usize::from(gene != outside);
+            largest = largest.max(used);
+        }
+        self.depth.push(depth);
+        self.entries += entries;
+        self.largest = self.largest.max(f64::from(largest));
+    }
+
+    /// Add the entries of any row, the one at `row` of its chunk.
+    fn add_any(&mut self, entries: impl Iterator<Item = (usize, f32)>, row: usize) {
+        let mut depth = 0.0;
+        for (gene, count) in entries {
+            let count = f64::from(count);
+            if !(count.is_finite() && count >= 0.0) {
+                self.unusable.get_or_insert((row, count));
+            }
+            depth += count;
+            self.genes[gene] += count;
+            self.entries += 1;
+            self.fractions += usize::from(count.fract() != 0.0);
+            self.largest = self.largest.max(count);
+        }
+        self.depth.push(depth);
+    }
+
     fn append(mut self, other: Self) -> Self {
         let shift = self.depth.len();
         self.depth.extend(other.depth);
@@ -57,26 +91,29 @@ pub fn gene_sums(block: &Block, genes: usize, watch: &dyn Watch) -> Result<GeneS
     let parts: Vec<GeneSums> = chunks(block.rows())
         .into_par_iter()
         .map(|rows| {
-            let mut sums = GeneSums::empty(genes);
+            // One place more, for columns that are left out.
+            let mut sums = GeneSums::empty(genes + 1);
             for row in rows.clone() {
-                let mut depth = 0.0;
-                for (gene, count) in block.row(row) {
-                    let count = f64::from(count);
-                    if !(count.is_finite() && count >= 0.0) {
-                        sums.unusable.get_or_insert((row - rows.start, count));
-                    }
-                    depth += count;
-                    sums.genes[gene] += count;
-                    sums.entries += 1;
-                    sums.fractions += usize::from(count.fract() != 0.0);
-                    sums.largest = sums.largest.max(count);
+                let (columns, counts) = block.stored(row);
+                if are_plain(counts) {
+                    sums.add_plain(block.position(), columns, counts);
+                } else {
+                    sums.add_any(block.row(row), row - rows.start);
                 }
-                sums.depth.push(depth);
             }
+            sums.genes.truncate(genes);
             sums
         })
         .collect();
     Ok(parts.into_iter().fold(GeneSums::empty(genes), GeneSums::append))
+}
+
+/// Whether all are whole numbers above 0, and not huge.
+fn are_plain(counts: &[f32]) -> bool {
+    /// From here on 32-bit floats are whole, so adding it rounds.
+    const WHOLE: f32 = 8_388_608.0;
+    let plain = |&count: &f32| (count > 0.0) & (count < WHOLE / 2.0) & ((count + WHOLE) - WHOLE == count);
+    counts.iter().fold(true, |all, count| all & plain(count))
 }
 
 /// Row ranges whose sums are added up in order.

@@ -64,6 +64,28 @@ fn every_spot_has_one_wave_after_those_of_its_neighbors_before_it() {
 }
 
 #[test]
+fn every_spot_has_one_color_of_few_and_no_neighbor_shares_it() {
+    let points =
+        Array2::from_shape_fn((900, 2), |(i, d)| if d == 0 { (i / 30) as f64 } else { (i % 30) as f64 });
+    let graph = neighbor_graph(points.view(), Array1::zeros(900).view(), 6, &Unwatched).unwrap();
+    let spots: Vec<i64> = (100..700).filter(|spot| spot % 7 != 0).collect();
+    let colors = graph.colors(&spots);
+    assert!(colors.len() <= 8, "{} colors", colors.len());
+    let mut color_of = std::collections::BTreeMap::new();
+    for (color, rows) in colors.iter().enumerate() {
+        for &at in rows {
+            assert!(color_of.insert(spots[at], color).is_none());
+        }
+    }
+    assert_eq!(color_of.len(), spots.len());
+    for (&spot, color) in &color_of {
+        for other in graph.of(spot as usize).iter().map(|&other| i64::from(other)) {
+            assert_ne!(color_of.get(&other), Some(color));
+        }
+    }
+}
+
+#[test]
 fn bad_blocks_and_graphs_are_refused() {
     assert!(Block::new(&[0, 2], &[0, 1], &[1.0, 1.0], &[0, -1]).is_ok());
     assert!(Block::new(&[], &[], &[], &[0]).is_err());
