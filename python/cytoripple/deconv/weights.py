@@ -27,6 +27,8 @@ _ROUNDS = 2
 _LOST_ROUNDS = 8
 _LOST = 1e-4
 """Pooled share under which a type got nothing: noise alone gives every type a few spots."""
+_ENOUGH_SPOTS = 100
+"""With fewer spots noise may leave a type without any."""
 _STEPS = 20
 _ALONE_KAPPA = 1.0
 _RARE = 2e-6
@@ -131,6 +133,8 @@ def lost_types(shares: NDArray[np.float32], depth: Floats) -> NDArray[np.bool_]:
     depth
         Counts of each spot.
     """
+    if (depth > 0).sum() < _ENOUGH_SPOTS:
+        return np.zeros(shares.shape[1], dtype=bool)
     return np.asarray(depth @ shares.astype(np.float64) < _LOST * depth.sum())
 
 
