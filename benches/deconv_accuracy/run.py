@@ -2,6 +2,7 @@
 
     python benches/deconv_accuracy/run.py --peer-python PATH      # with flashdeconv 0.2.0 from that Python
     python benches/deconv_accuracy/run.py                         # with the published method of this package
+    python benches/deconv_accuracy/run.py --scenarios half-smooth-0.8 ...   # tissues far from their reference
 
 Writes `record/<date>-deconv-accuracy.csv`, one row per set and method, and prints the means.
 """
@@ -17,7 +18,7 @@ import numpy as np
 import pandas as pd
 from methods import methods
 from scores import scores
-from sets import SCENARIOS, TISSUES, all_sets
+from sets import HARSH, SCENARIOS, TISSUES, all_sets
 
 HERE = Path(__file__).resolve().parent
 
@@ -74,7 +75,7 @@ def main() -> None:
     parser.add_argument("--peer-python", help="Python where flashdeconv is installed")
     parser.add_argument("--seeds", type=lambda text: range(*map(int, text.split(":"))), default="100:104")
     parser.add_argument("--tissues", nargs="+", choices=[*TISSUES], default=[*TISSUES])
-    parser.add_argument("--scenarios", nargs="+", choices=[*SCENARIOS], default=[*SCENARIOS])
+    parser.add_argument("--scenarios", nargs="+", choices=[*SCENARIOS, *HARSH], default=[*SCENARIOS])
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
     table = measure(given)

@@ -29,12 +29,17 @@ TISSUES = {
 
 @dataclass(frozen=True)
 class Scenario:
-    """How spots are made: composition, mean counts, platform log-sd, gamma shape of over-dispersion."""
+    """How spots are made: composition, mean counts, platform log-sd, gamma shape of over-dispersion.
+
+    With `half`, half of the types of the reference are not in the tissue. `genes` is the size of a panel.
+    """
 
     composition: str
     depth: float
     platform: float
     gamma: float | None = None
+    half: bool = False
+    genes: int | None = None
 
 
 SCENARIOS = {
@@ -47,6 +52,13 @@ SCENARIOS = {
     "deep": Scenario("regions", 20_000, 0.0),
     "platform": Scenario("smooth", 600, 0.6, 2.0),
 }
+HARSH = {
+    f"{'half-' if half else ''}{composition}-{sd}": Scenario(composition, 5000, sd, half=half, genes=125)
+    for sd in (0.6, 0.8, 1.1)
+    for composition in ("regions", "smooth")
+    for half in (False, True)
+}
+"""Deep spots of a small panel far from their reference, beside the eight scenarios and not in their means."""
 
 
 @dataclass(frozen=True)
@@ -106,12 +118,15 @@ def all_sets(seeds: range, tissues: list[str], scenarios: list[str]) -> Iterator
 
 
 def _make(tissue: str, scenario: str, seed: int, counts: Any, labels: NDArray[np.str_]) -> Set:
-    how = SCENARIOS[scenario]
-    order = [*TISSUES].index(tissue), [*SCENARIOS].index(scenario), seed
+    known = SCENARIOS | HARSH
+    how = known[scenario]
+    order = [*TISSUES].index(tissue), [*known].index(scenario), seed
     rng = np.random.default_rng(order)
     types, kinds = np.unique(labels, return_inverse=True)
     half = _halves(kinds, rng)
     field = fields(how.composition, len(types), rng)
+    if how.half:
+        field = _half_of(field, rng)
     absent = int(np.argsort(field.mean(axis=0))[-2]) if how.composition == "missing" else -1
     sums, truth = _spots(field, counts, kinds, np.flatnonzero(half), rng)
     rates = sums * np.exp(rng.normal(0.0, how.platform, counts.shape[1]))
@@ -121,11 +136,14 @@ def _make(tissue: str, scenario: str, seed: int, counts: Any, labels: NDArray[np
     spots = rng.poisson(rates / rates.sum(axis=1, keepdims=True) * depth[:, None])
     present = np.arange(len(types)) != absent
     truth = truth[:, present]
-    known = truth.sum(axis=1)
+    left = truth.sum(axis=1)
     # A spot of nothing but the absent type has no truth: it is left out.
-    usable = known > 0.05
-    truth = truth[usable] / known[usable, None]
+    usable = left > 0.05
+    truth = truth[usable] / left[usable, None]
     reference = ~half & (kinds != absent)
+    kept: Any = slice(None)
+    if how.genes is not None:
+        kept = np.sort(rng.choice(counts.shape[1], how.genes, replace=False))
     lattice = np.stack(np.divmod(np.arange(SIDE * SIDE), SIDE), axis=1)
     coords = lattice + rng.uniform(-0.05, 0.05, lattice.shape)  # no ties between neighbors
     return Set(
@@ -133,13 +151,22 @@ def _make(tissue: str, scenario: str, seed: int, counts: Any, labels: NDArray[np
         tissue=tissue,
         scenario=scenario,
         seed=seed,
-        counts=sparse.csr_matrix(spots[usable].astype(np.float32)),
+        counts=sparse.csr_matrix(spots[usable][:, kept].astype(np.float32)),
         coords=coords[usable],
-        cells=sparse.csr_matrix(counts[reference], dtype=np.float32),
+        cells=sparse.csr_matrix(counts[reference][:, kept], dtype=np.float32),
         labels=labels[reference],
         truth=truth,
         rare=truth.mean(axis=0) < 0.05,
     )
+
+
+def _half_of(field: Floats, rng: np.random.Generator) -> Floats:
+    """Take half of the types out of the tissue; spots that had no other get equal shares of the rest."""
+    n_types = field.shape[1]
+    gone = np.isin(np.arange(n_types), rng.permutation(n_types)[: n_types // 2])
+    field = np.where(gone, 0.0, field)
+    field[field.sum(axis=1) < 1e-9] = ~gone
+    return np.asarray(field / field.sum(axis=1, keepdims=True))
 
 
 def _halves(kinds: NDArray[np.intp], rng: np.random.Generator) -> NDArray[np.bool_]:

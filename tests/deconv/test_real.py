@@ -58,3 +58,40 @@ def test_beads_of_the_cerebellum() -> None:
     assert shares.mean().idxmax() == "Granule"
     layer = shares["Purkinje"] + shares["Bergmann"]
     assert np.corrcoef(layer, shares["Granule"])[0, 1] < -0.3
+
+
+def patchiness(values: pd.Series, adata: anndata.AnnData) -> float:
+    """Moran's I over the six nearest spots."""
+    xy, centered = adata.obsm["spatial"], values.to_numpy(dtype=float) - values.mean()
+    distance = ((xy[:, None] - xy) ** 2).sum(axis=2)
+    near = distance.argsort(axis=1, kind="stable")[:, 1:7]
+    return float((centered * centered[near].mean(axis=1)).mean() / (centered**2).mean())
+
+
+def test_layers_of_the_hippocampus_survive_a_difference_that_all_spots_share(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Least squares finds no CA1, CA3 or dentate cell anywhere; the default does, each in its own layer."""
+    spots, cells = read("hippo_visium"), read("hippo_ref")
+    ct.tl.deconvolve(spots, cells, cell_type_key="cell_type", method="fast", key_added="fast")
+    layers = ["CA1", "CA3", "Denate"]
+    assert (spots.obsm["fast"][layers].to_numpy() < 1e-4).all()
+    assert "types got nothing in any spot" in caplog.text and "method='default'" in caplog.text
+    caplog.clear()
+    ct.tl.deconvolve(spots, cells, cell_type_key="cell_type")
+    shares = spots.obsm["deconvolution"]
+    assert set(layers) <= set(spots.uns["deconvolution"]["lost_types"])
+    assert min(patchiness(shares[layer], spots) for layer in [*layers, "Oligodendrocyte"]) > 0.35
+    apart = shares[layers].corr().to_numpy()
+    assert (apart[np.triu_indices(3, 1)] < 0.1).all(), apart
+    hpca = spots[:, ["Hpca"]].to_df()["Hpca"] / np.asarray(spots.X.sum(axis=1)).ravel()
+    top = shares["CA1"] > 0.2
+    assert hpca[top].mean() > 3 * hpca[~top].mean()
+    assert "'Neurogenesis'" in caplog.text and "even share" in caplog.text
+
+
+def test_a_tissue_that_fits_its_reference_gives_no_such_warning(caplog: pytest.LogCaptureFixture) -> None:
+    spots, cells = read("cerebellum_slideseq"), read("cerebellum_ref")
+    ct.tl.deconvolve(spots, cells, cell_type_key="cell_type", kappa=2)
+    assert len(spots.uns["deconvolution"]["lost_types"]) == 0
+    assert "got nothing" not in caplog.text

@@ -200,3 +200,22 @@ def test_real_cerebellum() -> None:
     cells = anndata.read_h5ad(real_file("cerebellum_ref.h5ad"))
     ct.tl.deconvolve(spots, cells, cell_type_key="cell_type", kappa=2)
     assert spots.obsm["deconvolution"].mean().idxmax() == "Granule"
+
+
+def test_lists_of_markers_are_no_reference(data: Planted) -> None:
+    markers = {"type 0": ["gene0", "gene1"], "type 1": ["gene2"]}
+    with pytest.raises(InputError, match="lists of marker genes"):
+        ct.tl.deconvolve(data.spots(), markers)
+    table = pd.DataFrame({kind: dict.fromkeys(names, 1.0) for kind, names in markers.items()})
+    with pytest.raises(InputError, match="nothing but 0 and 1"):
+        ct.tl.deconvolve(data.spots(), table.fillna(0.0).T)
+
+
+def test_few_spots_say_nothing_about_lost_types(data: Planted, caplog: pytest.LogCaptureFixture) -> None:
+    ct.tl.deconvolve(data.spots()[:3].copy(), data.reference(), cell_type_key="cell_type")
+    assert "got nothing" not in caplog.text
+
+
+def test_a_panel_that_is_too_small_is_named(data: Planted) -> None:
+    with pytest.raises(GeneMatchError, match="panel is too small"):
+        ct.tl.deconvolve(data.spots()[:, :5].copy(), data.reference(), cell_type_key="cell_type")

@@ -7,10 +7,15 @@ from numpy.typing import NDArray
 
 from cytoripple import _core
 from cytoripple.deconv.counts import Counts, Span, Sums
-from cytoripple.deconv.result import Pair, Residuals
-from cytoripple.deconv.weights import GeneWeights
+from cytoripple.deconv.result import Deconvolution, Pair, Residuals
+from cytoripple.deconv.weights import GeneWeights, lost_types
 
 Floats = NDArray[np.float64]
+
+_EVEN = 0.5
+"""Part of its median share that a type keeps in 95 % of the spots to be called even."""
+_LARGE = 0.1
+_NAMED = 6
 
 
 def residuals(
@@ -75,3 +80,57 @@ def confusable(
             similarity = float(gram[i, j] / (length[i] * length[j]))
             pairs.append(Pair(types[j], types[i], similarity, 9 / distance if distance > 0 else float("inf")))
     return tuple(sorted(pairs, key=lambda pair: (-pair.counts_to_separate, pair.first, pair.second)))
+
+
+def nowhere(result: Deconvolution) -> list[str]:
+    """Types that got nothing in any spot."""
+    shares = np.where(result.empty[:, None], np.float32(0), result.proportions)
+    return [result.types[at] for at in np.flatnonzero(lost_types(shares, result.depth))]
+
+
+def even_types(result: Deconvolution) -> list[str]:
+    """Describe types with a large and even share in nearly every spot, and the genes that give it to them.
+
+    Tissue is seldom so. What differs in the same way in all spots, as genes that one technology reads better
+    than the other, ends up there.
+    """
+    shares = result.proportions[~result.empty]
+    low, middle, high = np.quantile(shares, (0.05, 0.5, 0.95), axis=0)
+    weight = 1.0 if result.weights is None else result.weights.weight
+    mean = result.profiles.mean(axis=0)
+    lines = []
+    for at in np.flatnonzero((middle > _LARGE) & (low > _EVEN * middle)):
+        more = np.maximum(result.profiles[at] - mean, 0.0)
+        carried = np.divide(weight * more**2, mean, out=np.zeros_like(mean), where=mean > 0)
+        first = np.argsort(-carried, kind="stable")[:_NAMED]
+        names = result.signatures.genes or tuple(f"gene {gene}" for gene in range(len(mean)))
+        lines.append(
+            f"{result.types[at]!r} ({low[at]:.2f} to {high[at]:.2f} in 90 % of the spots, by "
+            f"{', '.join(names[gene] for gene in first)})"
+        )
+    return lines
+
+
+def mismatch(result: Deconvolution, key: str) -> str | None:
+    """Say what a difference between reference and tissue has done to the shares, None if nothing is seen."""
+    lost = nowhere(result)
+    if result.weights is not None and result.weights.lost.any():
+        lost = [result.types[at] for at in np.flatnonzero(result.weights.lost)]
+    if not lost:
+        return None
+    listed = ", ".join(map(repr, lost[:_NAMED])) + (", ..." if len(lost) > _NAMED else "")
+    text = (
+        f"{len(lost)} of {len(result.types)} types got nothing in any spot by least squares ({listed}): "
+        f"they are absent, or genes differ between reference and tissue in all spots alike. "
+    )
+    if result.method == "fast":
+        return text + "method='default' learns such differences and gives these types a second chance"
+    text += f"They were given a second chance; look at the maps of obsm[{key!r}]. "
+    even = even_types(result)
+    if even:
+        text += (
+            f"An even share almost everywhere is suspicious: {'; '.join(even)}. "
+            "Leaving out genes that the technologies read differently (often ribosomal ones) with "
+            "genes=[...] shows whether it stays"
+        )
+    return text.rstrip(". ")

@@ -78,8 +78,10 @@ def _reason(spots: pd.Index[str], reference: pd.Index[str], shared: int) -> str:
         )
     known = [str(name) for name in reference]
     misses = [str(name) for name in spots[:200] if name not in set(known)][:3]
+    if not misses:
+        return "The reference has all genes of the spots: the panel is too small for so many types"
     near = [f"{name!r}{did_you_mean(name, known)}" for name in misses]
-    return f"Of the spots' genes the reference lacks {', '.join(near) or 'none'}"
+    return f"Of the spots' genes the reference lacks {', '.join(near)}"
 
 
 def _example(names: pd.Index[str]) -> str:

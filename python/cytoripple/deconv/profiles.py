@@ -200,8 +200,14 @@ def from_table(
     Raises
     ------
     InputError
-        Values are negative or not finite, a row is empty, types repeat, or there are fewer than two.
+        Values are negative, not finite or a list of markers, a row is empty, types repeat, or there are fewer
+        than two.
     """
+    if isinstance(table, dict):
+        raise InputError(
+            "the reference is a dict: lists of marker genes do not say how many counts each gene gives. "
+            "Give annotated cells, or a data frame of mean counts, types x genes"
+        )
     values = np.asarray(table, dtype=np.float64)
     if values.ndim != 2:
         raise InputError(
@@ -210,6 +216,11 @@ def from_table(
     if not np.isfinite(values).all() or (values < 0).any():
         raise InputError(
             "the table has values that are negative, NaN or infinite: expected mean counts per type"
+        )
+    if values.size > 4 and np.array_equal(np.unique(values), (0.0, 1.0)):
+        raise InputError(
+            "the table holds nothing but 0 and 1, as a list of marker genes would: expected mean counts per "
+            "type, which say how many counts each gene gives"
         )
     names = types or tuple(f"type_{at}" for at in range(len(values)))
     if len(names) != len(values):

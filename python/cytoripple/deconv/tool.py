@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from cytoripple import __version__, _anndata, _labels
 from cytoripple._errors import InputError
 from cytoripple._progress import Progress, ProgressName, showing
-from cytoripple.deconv import profiles, reference
+from cytoripple.deconv import diagnose, profiles, reference
 from cytoripple.deconv.counts import Counts, spans_of
 from cytoripple.deconv.fit import Job, fit, totals
 from cytoripple.deconv.genes import shared_genes
@@ -108,7 +108,7 @@ def deconvolve(
         interval: errors of the reference are larger and not in it.
     ``adata.uns[key_added]``
         Parameters, convergence, platform effect, a table of the genes, the pairs of types that are hard to
-        tell apart.
+        tell apart, the types that the first fit had lost everywhere (``lost_types``).
 
     Raises
     ------
@@ -295,10 +295,14 @@ def _write_diagnostics(adata: AnnData, result: Deconvolution, key: str) -> None:
             result.stability, index=adata.obs_names, columns=columns
         )
     weights, left = result.weights, result.residuals
+    differs = diagnose.mismatch(result, key)
+    if differs is not None:
+        log.warning("%s", differs)
     if weights is None or left is None:
         return
     names = pd.Index(list(result.signatures.genes or ()))
     entry["platform_sd"] = weights.platform_sd
+    entry["lost_types"] = np.asarray(result.types, dtype=object)[weights.lost]
     entry["missing_genes"] = names[left.missing_genes].to_numpy(dtype=object)
     entry["genes"] = pd.DataFrame(
         {

@@ -24,6 +24,11 @@ SAMPLE = 5_000
 LARGE_PLATFORM = 0.8
 NOTHING = np.zeros(0, dtype=np.int64)
 _ROUNDS = 2
+_LOST_ROUNDS = 8
+_LOST = 1e-4
+"""Pooled share under which a type got nothing: noise alone gives every type a few spots."""
+_ENOUGH_SPOTS = 100
+"""With fewer spots noise may leave a type without any."""
 _STEPS = 20
 _MANY_STEPS = 10
 _ALONE_KAPPA = 1.0
@@ -56,6 +61,8 @@ class GeneWeights:
         Variance of the counts relative to Poisson, at least 1.
     sampled
         The weights come from a sample of the spots.
+    lost
+        Types that the first fit gave nothing anywhere (see `lost_types`).
     """
 
     mean: Floats
@@ -66,6 +73,7 @@ class GeneWeights:
     log_variance: Floats
     dispersion: Floats
     sampled: bool
+    lost: NDArray[np.bool_]
 
     @property
     def platform(self) -> Floats:
@@ -112,6 +120,33 @@ def unread(mean: Floats, profiles: Floats) -> NDArray[np.bool_]:
     return np.asarray((mean < _UNREAD * usual) & (usual**2 * first_weights(mean) > _DECISIVE))
 
 
+def lost_types(shares: NDArray[np.float32], depth: Floats) -> NDArray[np.bool_]:
+    """Find types without a share in the whole tissue.
+
+    Counting noise gives even an absent type some share in a few spots. A type that gets nothing anywhere was
+    pushed out by what all spots have in common: a difference between reference and tissue that is not yet
+    known when the first fit is made.
+
+    Parameters
+    ----------
+    shares
+        Spots x types, shares of the first fit.
+    depth
+        Counts of each spot.
+    """
+    if (depth > 0).sum() < _ENOUGH_SPOTS:
+        return np.zeros(shares.shape[1], dtype=bool)
+    return np.asarray(depth @ shares.astype(np.float64) < _LOST * depth.sum())
+
+
+def give_back(shares: NDArray[np.float32], lost: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Start lost types from an equal share, as a fit by counts cannot leave zero by itself."""
+    if not lost.any():
+        return shares
+    more = shares + (lost / len(lost)).astype(np.float32)
+    return np.asarray(more / more.sum(axis=1, keepdims=True))
+
+
 def estimate(
     counts: Counts,
     spans: list[Span],
@@ -123,7 +158,10 @@ def estimate(
     sampled: bool,
     threads: int,
 ) -> tuple[GeneWeights, NDArray[np.float32]]:
-    """Learn weights from (a sample of) the spots, in two rounds; also the shares fitted on the way.
+    """Learn weights from (a sample of) the spots; also the shares fitted on the way.
+
+    Two rounds are enough where the first fit found every type. Types that it lost come back while the
+    platform factor adapts, which takes more.
 
     Those of a sample are only fitted where the weights need them.
 
@@ -145,11 +183,13 @@ def estimate(
         0 takes every core.
     """
     shrunk, mean = signatures.shrunk(), sums.genes / sums.genes.sum()
-    background, shares, depth = BACKGROUND * mean, start, sums.depth
+    background, depth = BACKGROUND * mean, sums.depth
+    lost = lost_types(start, depth)
+    shares = give_back(start, lost)
     used = max(int((depth > 0).sum()), 1)
     rounds = []
     groups: NDArray[np.int64] | None = None
-    for _ in range(_ROUNDS):
+    for _ in range(_LOST_ROUNDS if lost.any() else _ROUNDS):
         pooled = depth @ shares.astype(np.float64)
         ratio, variance, sd = _log_ratio(signatures, pooled, sums.genes)
         limit = 2 * np.sqrt(sd**2 + variance)
@@ -181,7 +221,7 @@ def estimate(
             )
     log.info("platform effect: log-sd %.2f", sd)
     own = np.arange(counts.n_genes) if groups is None else groups
-    return GeneWeights(mean, own, tuple(rounds), sd, ratio, variance, dispersion, sampled), shares
+    return GeneWeights(mean, own, tuple(rounds), sd, ratio, variance, dispersion, sampled, lost), shares
 
 
 def refine(
