@@ -136,25 +136,8 @@ def _weights(
 
     From a sample only the weights are kept: all spots start alike, from the first fit.
     """
-    counted = sums.depth > 0
     if job.shared is not None:
-        if not job.shared.sampled:
-            profiles = job.signatures.shrunk()
-            for factor, weight in job.shared.rounds:
-                rates, background = profiles * factor, job.shared.background
-                shares = weights.refine(
-                    job.counts,
-                    spans,
-                    shares,
-                    job.codes,
-                    counted,
-                    rates,
-                    background,
-                    weight,
-                    job.shared.groups,
-                    job.threads,
-                )
-        return job.shared, shares
+        return job.shared, _replay(job, spans, sums, shares, job.shared)
     common: dict[str, Any] = {"signatures": job.signatures, "threads": job.threads}
     if sample is None:
         return weights.estimate(job.counts, spans, shares, job.codes, sums=sums, sampled=False, **common)
@@ -165,7 +148,32 @@ def _weights(
     sub = taken.sums(parts, job.threads)
     codes = np.unique(sections, return_inverse=True)[1].reshape(-1).astype(np.uint32)
     learned, _ = weights.estimate(taken, parts, shares[order], codes, sums=sub, sampled=True, **common)
-    return learned, shares
+    return learned, _replay(job, spans, sums, shares, learned)
+
+
+def _replay(job: Job, spans: list[Span], sums: Sums, shares: Shares, learned: GeneWeights) -> Shares:
+    """Fit all spots alone, the way the spots were from which the weights come.
+
+    After a sample they start from the first fit, unless that has lost types.
+    """
+    rounds = learned.rounds
+    if learned.sampled:
+        rounds = rounds[-1:] if learned.lost.any() else ()
+    shares, profiles = weights.give_back(shares, learned.lost), job.signatures.shrunk()
+    for factor, weight in rounds:
+        shares = weights.refine(
+            job.counts,
+            spans,
+            shares,
+            job.codes,
+            sums.depth > 0,
+            profiles * factor,
+            learned.background,
+            weight,
+            learned.groups,
+            job.threads,
+        )
+    return shares
 
 
 def _fit_default(
