@@ -90,6 +90,16 @@ def test_layers_of_the_hippocampus_survive_a_difference_that_all_spots_share(
     assert "'Neurogenesis'" in caplog.text and "even share" in caplog.text
 
 
+def test_spots_outside_of_the_sample_get_lost_types_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Gene weights of a large tissue come from a part of its spots; all spots must gain from them."""
+    spots, cells = read("hippo_visium"), read("hippo_ref")
+    ct.tl.deconvolve(spots, cells, cell_type_key="cell_type", key_added="all")
+    monkeypatch.setattr("cytoripple.deconv.fit.SAMPLE", 150)
+    ct.tl.deconvolve(spots, cells, cell_type_key="cell_type", key_added="sampled")
+    for layer in ("CA1", "CA3", "Denate"):
+        assert np.corrcoef(spots.obsm["all"][layer], spots.obsm["sampled"][layer])[0, 1] > 0.8, layer
+
+
 def test_a_tissue_that_fits_its_reference_gives_no_such_warning(caplog: pytest.LogCaptureFixture) -> None:
     spots, cells = read("cerebellum_slideseq"), read("cerebellum_ref")
     ct.tl.deconvolve(spots, cells, cell_type_key="cell_type", kappa=2)
