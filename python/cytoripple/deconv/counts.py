@@ -160,7 +160,7 @@ class Counts:
 
     def _unusable(self, row: int, value: float) -> str:
         what = "negative" if value < 0 else "not finite"
-        made = "They look scaled or centered. " if value < 0 else ""
+        made = "They look scaled or centered. " if value < 0 and value % 1 else ""
         return (
             f"{self.name} has a value that is {what} ({value:g}) in row {row}, expected raw counts. "
             f"{made}{self.hint}"
