@@ -262,7 +262,8 @@ def test_tables_and_kinds_of_profiles(data: Planted) -> None:
 @pytest.mark.parametrize(
     ("change", "error", "sentence"),
     [
-        (lambda Y, c: (Y - 1, c), LayerError, "negative .* scaled"),
+        (lambda Y, c: (Y - 1, c), LayerError, r"negative \(-1\) in row"),
+        (lambda Y, c: (Y - Y.mean(), c), LayerError, "negative .* scaled"),
         (lambda Y, c: (np.where(Y > 20, np.nan, Y), c), LayerError, "not finite"),
         (lambda Y, c: (np.where(Y > 20, np.inf, Y), c), LayerError, "not finite"),
         (lambda Y, c: (np.log1p(Y), c), LayerError, "looks log-normalized"),
