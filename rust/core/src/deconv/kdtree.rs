@@ -14,8 +14,15 @@ pub(super) struct KdTree {
     /// Copy of the points in the order of `spots`.
     points: Vec<f64>,
     dims: usize,
-    /// Split of each inner node in the order of a depth-first walk: dimension and value.
-    splits: Vec<(u32, f64)>,
+    /// Inner nodes in the order of a depth-first walk.
+    splits: Vec<Split>,
+}
+
+struct Split {
+    dim: usize,
+    value: f64,
+    /// Position of the node of the upper half; that of the lower half comes next.
+    upper: usize,
 }
 
 struct Search<'a> {
@@ -68,24 +75,23 @@ impl KdTree {
             return;
         }
         let middle = low + (high - low) / 2;
-        let (dim, value) = self.splits[node];
-        let offset = search.here[dim as usize] - value;
-        let (left, right) = (node + 1, node + 1 + inner_nodes(middle - low));
+        let Split { dim, value, upper } = self.splits[node];
+        let offset = search.here[dim] - value;
         let near_left = offset < 0.0;
         let go = |first: bool, search: &mut Search| {
             if first == near_left {
-                self.walk(low, middle, left, search)
+                self.walk(low, middle, node + 1, search)
             } else {
-                self.walk(middle, high, right, search)
+                self.walk(middle, high, upper, search)
             }
         };
         go(true, search);
-        let before = std::mem::replace(&mut search.away[dim as usize], offset * offset);
+        let before = std::mem::replace(&mut search.away[dim], offset * offset);
         // Rounding of the sum must not hide an equally near point with a smaller index.
         if search.away.iter().sum::<f64>() * (1.0 - 1e-12) <= search.limit() {
             go(false, search);
         }
-        search.away[dim as usize] = before;
+        search.away[dim] = before;
     }
 }
 
@@ -104,12 +110,7 @@ impl Search<'_> {
     }
 }
 
-/// Inner nodes of a tree over `n` points.
-fn inner_nodes(n: usize) -> usize {
-    if n <= LEAF { 0 } else { 1 + inner_nodes(n / 2) + inner_nodes(n - n / 2) }
-}
-
-fn split(points: ArrayView2<f64>, spots: &mut [u32], splits: &mut Vec<(u32, f64)>, watch: &dyn Watch) {
+fn split(points: ArrayView2<f64>, spots: &mut [u32], splits: &mut Vec<Split>, watch: &dyn Watch) {
     if spots.len() <= LEAF || (spots.len() > PATIENCE && !watch.tick(0, points.nrows())) {
         return;
     }
@@ -123,8 +124,10 @@ fn split(points: ArrayView2<f64>, spots: &mut [u32], splits: &mut Vec<(u32, f64)
     let key = |spot: u32| points[[spot as usize, dim]];
     let middle = spots.len() / 2;
     spots.select_nth_unstable_by(middle, |&a, &b| key(a).total_cmp(&key(b)).then(a.cmp(&b)));
-    splits.push((dim as u32, key(spots[middle])));
-    let (left, right) = spots.split_at_mut(middle);
-    split(points, left, splits, watch);
-    split(points, right, splits, watch);
+    let node = splits.len();
+    splits.push(Split { dim, value: key(spots[middle]), upper: 0 });
+    let (lower, upper) = spots.split_at_mut(middle);
+    split(points, lower, splits, watch);
+    splits[node].upper = splits.len();
+    split(points, upper, splits, watch);
 }
